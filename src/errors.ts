@@ -37,6 +37,12 @@ export const errorDefinitions = {
   TNT_TENANT_UNKNOWN: { status: 404, exit: 1, hint: 'List the tenants with: tenantry organizations list' },
   TNT_NOT_A_MEMBER: { status: 403, exit: 1, hint: 'A claimed tenant counts only after membership has been verified.' },
 
+  TNT_UNAUTHENTICATED: {
+    status: 401,
+    exit: 1,
+    hint: 'Send the header "Authorization: Bearer …" with the server\'s token.',
+  },
+
   // pool
   TNT_QUERY_UNSUPPORTED: { status: 500, exit: 1, hint: 'See docs/guides/tenancy.md, section "What the pool refuses".' },
   TNT_LOGIN_CAN_BYPASS: {

@@ -1,0 +1,26 @@
+-- TD023: a UNIQUE over all tenants tells one of them what another has
+with protected as (
+  select * from tenantry.protected_tables() where relation is not null
+)
+select p.name as object,
+       case when i.indisprimary then 'info' end as level,
+       format('%s %I (%s) spans all tenants: a duplicate error tells that another tenant has the value, and ON CONFLICT meets its row',
+         case when i.indisprimary then 'primary key' else 'unique index' end, x.relname, k.columns) as detail,
+       format('create unique index concurrently on %s (%I, %s), then drop %I', p.name, p.tenant_column, k.columns, x.relname) as fix,
+       null::text as statement,
+       format('%s:%s', p.name, x.relname) as key
+from protected p
+join pg_catalog.pg_index i on i.indrelid = p.relation and i.indisunique
+join pg_catalog.pg_class x on x.oid = i.indexrelid
+join pg_catalog.pg_attribute t on t.attrelid = p.relation and t.attname = p.tenant_column and not t.attisdropped
+cross join lateral (
+  select string_agg(pg_get_indexdef(i.indexrelid, s.n, true), ', ' order by s.n) as columns
+  from generate_series(1, i.indnkeyatts) s (n)
+) k
+where t.attnum <> all ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+  -- a column that refers to a row of one tenant brings the tenant with it
+  and not exists (
+    select from pg_catalog.pg_constraint f join protected r on r.relation = f.confrelid
+    where f.conrelid = p.relation and f.contype = 'f' and f.conkey && (i.indkey::int2[])[0:i.indnkeyatts - 1]
+  )
+order by 1, x.relname

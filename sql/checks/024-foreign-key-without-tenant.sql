@@ -1,0 +1,31 @@
+-- TD024: a foreign key can point at a row of another tenant
+with protected as (
+  select * from tenantry.protected_tables() where relation is not null
+)
+select p.name as object, null::text as level,
+       format('foreign key %I (%s) refers to %s without the tenant: checks of foreign keys bypass policies, so a row can point into another tenant, and the error tells which ids exist there',
+         f.conname, k.columns, r.name) as detail,
+       format('Add unique (%I, …) on %s and a foreign key (%I, %s) references %s (%I, …).', r.tenant_column, r.name, p.tenant_column, k.columns, r.name, r.tenant_column) as fix,
+       null::text as statement,
+       format('%s:%s', p.name, f.conname) as key
+from pg_catalog.pg_constraint f
+join protected p on p.relation = f.conrelid
+join protected r on r.relation = f.confrelid
+join pg_catalog.pg_attribute a on a.attrelid = p.relation and a.attname = p.tenant_column and not a.attisdropped
+join pg_catalog.pg_attribute b on b.attrelid = r.relation and b.attname = r.tenant_column and not b.attisdropped
+cross join lateral (
+  select string_agg(format('%I', c.attname), ', ' order by u.n) as columns
+  from unnest(f.conkey) with ordinality u (attnum, n)
+  join pg_catalog.pg_attribute c on c.attrelid = f.conrelid and c.attnum = u.attnum
+) k
+where f.contype = 'f' and f.conparentid = 0
+  and not exists (
+    select from unnest(f.conkey, f.confkey) u (own, other) where u.own = a.attnum and u.other = b.attnum
+  )
+  -- the tenant is also carried by another foreign key over the same columns
+  and not exists (
+    select from pg_catalog.pg_constraint g
+    where g.conrelid = f.conrelid and g.confrelid = f.confrelid and g.contype = 'f' and g.oid <> f.oid
+      and g.conkey @> f.conkey and a.attnum = any (g.conkey) and b.attnum = any (g.confkey)
+  )
+order by 1, f.conname

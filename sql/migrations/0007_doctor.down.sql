@@ -1,0 +1,3 @@
+-- Takes back the function that doctor's checks read; no data is lost.
+
+drop function tenantry.protected_tables();

@@ -1,0 +1,250 @@
+import type { ContextScope } from '../context/scope.ts';
+import type { TenantClient } from './client.ts';
+import { decide } from './decide.ts';
+import type { BackendMessage, ConnectionInternals, FieldDescription, PgResult, TypeParsers } from './pg-internals.ts';
+import { PgResultClass } from './pg-internals.ts';
+import type { PreparedStatement } from './prepared.ts';
+import { callRefused, contextChanged, copyNeedsStream } from './refusals.ts';
+import { retryAfter } from './retry.ts';
+import type { TextEntry } from './texts.ts';
+import { WireWriter } from './wire.ts';
+
+/** A query as pg takes it, with what this pool adds. */
+export interface QueryConfig {
+  readonly text: string;
+  readonly name?: string | undefined;
+  readonly values?: readonly unknown[] | undefined;
+  readonly types?: TypeParsers | undefined;
+  readonly rowMode?: string | undefined;
+  readonly query_timeout?: number | undefined;
+  /** false: this statement is planned each time, whatever the pool's naming says. */
+  readonly naming?: boolean | undefined;
+  /** Cancels the statement on the server and gives up its connection. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type Settle = (error: Error | null, result?: unknown) => void;
+
+/** Who lent the connection for this one query and wants it back. */
+export interface Lender {
+  /** @param alive the server answered to the end; false: the connection is lost or out of step */
+  giveBack(client: TenantClient, alive: boolean): void;
+}
+
+const writer = new WireWriter();
+
+/**
+ * One statement on its way: written with its context in one piece, its answers taken straight from the parser.
+ * Stands in pg's queue as pg's own query does, without being an emitter.
+ */
+export class TenantQuery {
+  readonly entry: TextEntry;
+  readonly config: QueryConfig;
+  readonly scope: ContextScope | undefined;
+  callback: Settle;
+  client: TenantClient | undefined = undefined;
+  lender: Lender | undefined = undefined;
+  /** Statements in front whose answers are dropped. */
+  #skip = 0;
+  #prefixed = false;
+  #aloneInTransaction = false;
+  #retried = false;
+  #parsing = false;
+  #statement: PreparedStatement | undefined = undefined;
+  #result: PgResult;
+  #results: PgResult[] | undefined = undefined;
+  #error: Error | undefined = undefined;
+  /** Length of what was put in front of the text: taken from the position of an error. */
+  #offset = 0;
+
+  constructor(entry: TextEntry, config: QueryConfig, scope: ContextScope | undefined, callback: Settle) {
+    this.entry = entry;
+    this.config = config;
+    this.scope = scope;
+    this.callback = callback;
+    this.#result = new PgResultClass(config.rowMode, config.types);
+  }
+
+  submit(connection: ConnectionInternals): Error | null {
+    const client = this.client as TenantClient;
+    const { entry, scope } = this;
+    const status = client.statusAtSubmit;
+    const decision =
+      scope === undefined || entry.outside ? 'plain' : decide(status, entry.kind, scope.identity, client.transaction);
+    if (decision === 'changed') return contextChanged();
+    if (entry.kind === 'call' && status === 'I' && decision === 'prefix') return callRefused();
+    if (entry.copiesFromClient) return copyNeedsStream();
+    this.#aloneInTransaction = status === 'I';
+    this.#prefixed = decision === 'prefix';
+    this.#skip = 0;
+    this.#offset = 0;
+    const invalid =
+      entry.kind === 'several' && !(this.config.values && this.config.values.length > 0)
+        ? this.#writeSimple(client)
+        : this.#writeExtended(client);
+    if (invalid !== undefined) return invalid;
+    if (this.#prefixed) client.contextSent(scope as ContextScope);
+    client.leaves(entry);
+    if (connection.stream.writable) connection.stream.write(writer.take());
+    else writer.discard();
+    return null;
+  }
+
+  /** Texts with several statements: only the simple protocol takes them, so the context goes in front as text. */
+  #writeSimple(client: TenantClient): undefined {
+    const { scope } = this;
+    if (!this.#prefixed || scope === undefined) {
+      writer.query(this.entry.text);
+      return;
+    }
+    const prelude = client.settings.prelude(scope);
+    const settings = prelude.simple(scope);
+    this.#skip = prelude.simpleCount(scope);
+    this.#offset = settings.length;
+    writer.query(settings + this.entry.text);
+  }
+
+  #writeExtended(client: TenantClient): Error | undefined {
+    const { config, scope, entry } = this;
+    const { prepared } = client;
+    if (config.values && !Array.isArray(config.values)) return new Error('Query values must be an array');
+    const name = client.statementName(this);
+    const known = name === '' ? undefined : prepared.get(name);
+    if (known !== undefined && known.text !== entry.text) {
+      return new Error(`Prepared statements must be unique - '${name}' was used for a different statement`);
+    }
+    try {
+      if (name !== '' && known === undefined) prepared.makeRoom();
+      // in front of the context: an error there would skip the Close, and the server would keep the statement
+      for (const closed of prepared.takeClosed()) writer.closeStatement(closed);
+      if (this.#prefixed) {
+        client.writePrefix(writer, scope as ContextScope);
+        this.#skip = 1;
+      }
+      if (known === undefined) writer.parse(name, entry.text);
+      writer.bind(name, config.values);
+      if (known?.fields === undefined) writer.describe();
+      else if (known.fields !== null) this.#expect(known.fields);
+      writer.execute();
+      writer.sync();
+    } catch (error) {
+      writer.discard();
+      client.forgetContextStatement();
+      return error as Error;
+    }
+    this.#parsing = known === undefined && name !== '';
+    this.#statement = this.#parsing ? prepared.add(name, entry.text) : known;
+    return undefined;
+  }
+
+  /** A message of the server while this query is the active one. */
+  receive(message: BackendMessage): void {
+    switch (message.name) {
+      case 'dataRow':
+        if (this.#skip === 0) this.#row(message);
+        break;
+      case 'commandComplete':
+        if (this.#skip > 0) this.#skip--;
+        else this.#complete(message);
+        break;
+      case 'rowDescription':
+        if (this.#skip === 0) this.#describe(message);
+        break;
+      case 'noData':
+        if (this.#statement !== undefined) this.#statement.fields = null;
+        break;
+      case 'parseComplete':
+        if (this.#skip === 0) this.#parsing = false;
+        break;
+      default:
+        break;
+    }
+  }
+
+  #describe(message: BackendMessage): void {
+    const fields = message.fields as readonly FieldDescription[];
+    if (this.#statement !== undefined) this.#statement.fields = fields;
+    this.#nextResult();
+    this.#expect(fields);
+  }
+
+  #expect(fields: readonly FieldDescription[]): void {
+    this.#result._types ??= (this.client as TenantClient)._types as TypeParsers;
+    this.#result.addFields(fields);
+  }
+
+  #row(message: BackendMessage): void {
+    if (this.#error !== undefined) return;
+    try {
+      this.#result.rows.push(this.#result.parseRow(message.fields));
+    } catch (error) {
+      this.#error = error as Error;
+    }
+  }
+
+  #complete(message: BackendMessage): void {
+    this.#nextResult();
+    this.#result.addCommandComplete(message);
+    if (this.entry.kind !== 'query') this.client?.commandCompleted(message.text ?? '');
+  }
+
+  /** pg's rule: the only result by itself, several as an array. */
+  #nextResult(): void {
+    if (this.#result.command === null) return;
+    this.#results ??= [this.#result];
+    this.#result = new PgResultClass(this.config.rowMode, this.config.types);
+    this.#results.push(this.#result);
+  }
+
+  /** An error of the server. A ReadyForQuery follows unless the connection ends: the caller is told then. */
+  receiveError(error: Error & { position?: string; phase?: string }): void {
+    this.#error ??= error;
+    if (this.#offset > 0) {
+      if (error.position !== undefined) error.position = String(Math.max(1, Number(error.position) - this.#offset));
+    } else if (this.#skip > 0) error.phase = 'context';
+    if (this.#parsing && this.#statement !== undefined) this.client?.prepared.forget(this.#statement);
+  }
+
+  /** The connection was lost, or the query could not be submitted. */
+  handleError(error: Error): void {
+    this.settle(this.#error ?? error, false);
+  }
+
+  handleReadyForQuery(): void {
+    const error = this.#error;
+    if (error === undefined) {
+      this.settle(null, true);
+      return;
+    }
+    const retry = retryAfter(error, { prefixed: this.#prefixed, named: this.#statement !== undefined });
+    if (retry !== undefined) {
+      this.#recover(retry);
+      if (this.#aloneInTransaction && !this.#retried) {
+        this.#retried = true;
+        this.#error = undefined;
+        this.#results = undefined;
+        this.#result = new PgResultClass(this.config.rowMode, this.config.types);
+        this.client?.resubmit(this);
+        return;
+      }
+    }
+    this.settle(error, true);
+  }
+
+  #recover(retry: NonNullable<ReturnType<typeof retryAfter>>): void {
+    if (retry === 'context') this.client?.forgetContextStatement();
+    else if (retry === 'outside') this.entry.outside = true;
+    else if (this.#statement !== undefined) this.client?.prepared.close(this.#statement);
+  }
+
+  settle(error: Error | null, alive: boolean): void {
+    const { lender, callback } = this;
+    this.callback = ignore;
+    this.lender = undefined;
+    lender?.giveBack(this.client as TenantClient, alive);
+    if (error !== null) callback(error);
+    else callback(null, this.#results ?? this.#result);
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,22 @@
+import { TenantryError } from '../errors.ts';
+
+export function contextChanged(): TenantryError {
+  return new TenantryError(
+    'TNT_CONTEXT_CHANGED',
+    'This connection has a transaction open that began in another context; nothing was sent.',
+  );
+}
+
+export function callRefused(): TenantryError {
+  return new TenantryError(
+    'TNT_QUERY_UNSUPPORTED',
+    'CALL is refused outside of a transaction: a procedure that commits would go on without its tenant.',
+    { hint: 'Wrap it in begin and commit if it does not commit by itself, else run it through withoutTenant.' },
+  );
+}
+
+export function copyNeedsStream(): TenantryError {
+  return new TenantryError('TNT_QUERY_UNSUPPORTED', 'COPY … FROM STDIN needs a stream that brings the data.', {
+    hint: 'Use from() of pg-copy-streams on a client of this pool, into a temporary table where the target is protected.',
+  });
+}

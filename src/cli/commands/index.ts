@@ -1,5 +1,8 @@
 import type { Command } from '../command.ts';
+import { initCommand } from './init.ts';
+import { isolationCommands } from './isolation.ts';
 import { migrateCommands } from './migrate.ts';
+import { protectCommand } from './protect.ts';
 
 /** Every command, in the order of the help page. */
-export const commands: readonly Command[] = [...migrateCommands];
+export const commands: readonly Command[] = [initCommand, ...migrateCommands, protectCommand, ...isolationCommands];

@@ -34,7 +34,10 @@ export function currentScope(): ContextScope | undefined {
 
 /** Runs `fn` in the scope and awaits it inside: ORM queries are lazy and run where they are awaited. */
 export function runInScope<T>(scope: ContextScope, fn: () => T | PromiseLike<T>): Promise<T> {
-  return storage.run(scope, async () => await fn());
+  return storage.run(scope, async () => {
+    const result = await fn();
+    return result;
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import type { ContextScope } from '../context/scope.ts';
 import { currentScope, runOutsideContext } from '../context/scope.ts';
 import type { TransactionContext } from './decide.ts';
 import { refuseWithoutContext } from './missing-context.ts';
-import type { BackendMessage, ClientInternals, IdleItem, Submission, TransactionStatus } from './pg-internals.ts';
+import type { BackendMessage, ClientInternals, IdleItem, TransactionStatus } from './pg-internals.ts';
 import { PreparedStatements } from './prepared.ts';
 import { TenantQuery } from './query.ts';
 import { queryRequest, settleWith } from './request.ts';

@@ -44,17 +44,15 @@ export function settleWith(
     start(callback);
     return undefined;
   }
-  return new Promise((resolve) => {
-    start((error, result) => resolve(error === null ? result : withCallerStack(error)));
-  });
+  return new Promise((resolve, reject) => {
+    start((error, result) => (error === null ? resolve(result) : reject(error)));
+  }).catch(rethrowFromCaller);
 }
 
-/** Rejects with a stack that leads to the caller instead of the socket: it is taken where the caller awaits. */
-function withCallerStack(error: Error): Promise<never> {
-  return Promise.reject(error).catch((caught: Error) => {
-    Error.captureStackTrace(caught);
-    throw caught;
-  });
+/** A stack that leads to the caller instead of the socket: taken where the caller awaits, as pg does. */
+function rethrowFromCaller(error: Error): never {
+  Error.captureStackTrace(error);
+  throw error;
 }
 
 function isRare(config: QueryConfig & RareOptions): boolean {

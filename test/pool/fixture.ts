@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll } from 'vitest';
 import { withTenant } from '../../src/context/index.ts';
 import { createPool, type TenantPool, type TenantPoolOptions } from '../../src/pool/index.ts';

@@ -36,7 +36,7 @@ describe('D5 a query carries its context', () => {
         types: { getTypeParser: () => (value: string) => `<${value}>` },
       } as never),
     );
-    expect(custom.rows).toEqual([{ i: '<7>' }]);
+    expect((custom as { rows: unknown[] }).rows).toEqual([{ i: '<7>' }]);
   });
 
   it('tells the user, and a tenant key only when there is one', async () => {
@@ -98,8 +98,14 @@ describe('D5 a query carries its context', () => {
     const pool = at.open({ max: 1 });
     const pid = async (): Promise<unknown> => (await pool.query('select pg_backend_pid() as pid')).rows[0];
     const before = await asA(pid);
-    const failure = await asA(() => pool.query('select 1/0')).catch((error: Error) => error);
+    const failure = await asA(function theCaller() {
+      return askForTheImpossible();
+    }).catch((error: Error) => error);
+    async function askForTheImpossible(): Promise<void> {
+      await pool.query('select 1/0');
+    }
     expect(failure).toMatchObject({ code: '22012' });
+    expect((failure as Error).stack).toContain('askForTheImpossible');
     expect(await asA(pid)).toEqual(before);
   });
 });

@@ -2,15 +2,16 @@
 with protected as (
   select * from tenantry.protected_tables() where relation is not null
 )
-select f.oid::regprocedure::text as object, null::text as level,
+select g.name as object, null::text as level,
        format('SECURITY DEFINER, executable by %I, and its owner %I %s', current_user, o.rolname,
          case when o.rolsuper then 'is a superuser' when o.rolbypassrls then 'has BYPASSRLS' else 'owns protected tables' end) as detail,
-       format('revoke execute on function %s from public, or alter function … security invoker, or give it to an ordinary owner', f.oid::regprocedure) as fix,
+       format('revoke execute on function %s from public, or alter function … security invoker, or give it to an ordinary owner', g.name) as fix,
        null::text as statement,
-       f.oid::regprocedure::text as key
+       g.name as key
 from pg_catalog.pg_proc f
 join pg_catalog.pg_namespace n on n.oid = f.pronamespace
 join pg_catalog.pg_roles o on o.oid = f.proowner
+cross join lateral (select format('%I.%I(%s)', n.nspname, f.proname, oidvectortypes(f.proargtypes)) as name) g
 join pg_catalog.pg_class k on k.oid = 'tenantry.migrations'::regclass
 where f.prosecdef
   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'

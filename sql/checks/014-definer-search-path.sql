@@ -1,6 +1,6 @@
 -- TD014: a SECURITY DEFINER function looks names up where others can put objects
 with definer as (
-  select f.oid, f.oid::regprocedure::text as name, f.proowner,
+  select f.oid, format('%I.%I(%s)', n.nspname, f.proname, oidvectortypes(f.proargtypes)) as name, f.proowner,
          (select substring(s.setting from '^search_path=(.*)$') from unnest(f.proconfig) s (setting) where s.setting like 'search_path=%') as path
   from pg_catalog.pg_proc f
   join pg_catalog.pg_namespace n on n.oid = f.pronamespace

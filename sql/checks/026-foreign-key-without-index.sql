@@ -3,13 +3,15 @@ with protected as (
   select * from tenantry.protected_tables() where relation is not null
 )
 select format('%I.%I', n.nspname, c.relname) as object, null::text as level,
-       format('foreign key %I (%s) has no index: each delete in %s reads the whole table, and joins have none to use', f.conname, k.columns, f.confrelid::regclass) as detail,
+       format('foreign key %I (%s) has no index: each delete in %s reads the whole table, and joins have none to use', f.conname, k.columns, format('%I.%I', rn.nspname, r.relname)) as detail,
        format('create index concurrently on %I.%I (%s)', n.nspname, c.relname, k.columns) as fix,
        null::text as statement,
        format('%I.%I:%s', n.nspname, c.relname, f.conname) as key
 from pg_catalog.pg_constraint f
 join pg_catalog.pg_class c on c.oid = f.conrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_class r on r.oid = f.confrelid
+join pg_catalog.pg_namespace rn on rn.oid = r.relnamespace
 cross join lateral (
   select string_agg(format('%I', a.attname), ', ' order by u.n) as columns
   from unnest(f.conkey) with ordinality u (attnum, n)

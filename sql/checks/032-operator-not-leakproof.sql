@@ -3,7 +3,7 @@ with protected as (
   select * from tenantry.protected_tables() where relation is not null
 ),
 fault as (
-  select p.name, p.relation, x.relname, f.oid::regprocedure::text as function
+  select p.name, p.relation, x.relname, format('%I(%s)', f.proname, oidvectortypes(f.proargtypes)) as function
   from protected p
   join pg_catalog.pg_index i on i.indrelid = p.relation and i.indisvalid
   join pg_catalog.pg_class x on x.oid = i.indexrelid

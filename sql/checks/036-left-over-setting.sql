@@ -6,7 +6,7 @@ select case when d.setrole = 0 then format('database %I', current_database())
             when s.name = 'role' then format('its settings switch every new session to the role %s', s.value)
             else format('%s is set for every new session: a query without a context runs as that tenant', s.name) end as detail,
        r.statement as fix, r.statement as statement,
-       format('%s:%s:%s', case when d.setrole = 0 then 'database' else d.setrole::regrole::text end, d.setdatabase <> 0, s.name) as key
+       format('%s:%s:%s', case when d.setrole = 0 then 'database' else current_user end, case when d.setdatabase = 0 then 'everywhere' else 'here' end, s.name) as key
 from pg_catalog.pg_db_role_setting d
 cross join lateral unnest(d.setconfig) u (entry)
 cross join lateral (select split_part(u.entry, '=', 1) as name, substring(u.entry from '=(.*)$') as value) s

@@ -67,7 +67,7 @@ create table tenantry.resource_visible (
   updated_at timestamptz not null,
   resource_id uuid not null,
   type text not null,
-  primary key (tenant_id, principal_id, updated_at, resource_id) include (type)
+  primary key (tenant_id, principal_id, updated_at, resource_id)
 );
 comment on table tenantry.resource_visible is 'resources.readers turned round: one row per principal and resource, in the order of the list. Kept by triggers.';
 create index resource_visible_resource_id_idx on tenantry.resource_visible (tenant_id, resource_id);
@@ -278,7 +278,7 @@ create trigger catalog_level before insert or update on tenantry.catalog_items
 
 -- ── policies ────────────────────────────────────────────────────────────────────────────────────────────────────────
 -- One permissive policy per command with the tenant ANDed: behind a restrictive floor && could not use its GIN index.
--- src/resources/policy.ts holds the same text for the modes; a test compares.
+-- The modes read these policies from the catalogue, so that off and shadow need no second copy of the rule.
 
 alter table tenantry.resources enable row level security;
 create policy tenantry_resource_select on tenantry.resources for select to public using (

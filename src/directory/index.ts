@@ -1,0 +1,13 @@
+export { type Access, createAccess, type ResourcePermission, resourcePermissions } from './access.ts';
+export { createInvitations, type Invitations } from './invitations.ts';
+export { createMembers, type Members } from './members.ts';
+export { createOrganizations, type Organizations } from './organizations.ts';
+export type { Page } from './page.ts';
+export { type KnownPermission, type Permission, permissions, systemRoles } from './permissions.ts';
+export { createPrincipals, type Principals } from './principals.ts';
+export { createRoles, type Roles } from './roles.ts';
+export * from './schema.ts';
+export { type SeededUser, type SeedTestUserOptions, seedTestUser } from './seed.ts';
+export { createTeams, type Teams } from './teams.ts';
+export { createUsers, type Users } from './users.ts';
+export { createWorkspaces, type SwitcherEntry, type Workspaces } from './workspaces.ts';

@@ -1,8 +1,17 @@
 import type { Command } from '../command.ts';
+import { doctorCommand } from './doctor.ts';
 import { initCommand } from './init.ts';
 import { isolationCommands } from './isolation.ts';
 import { migrateCommands } from './migrate.ts';
 import { protectCommand } from './protect.ts';
+import { seedCommand } from './seed.ts';
 
 /** Every command, in the order of the help page. */
-export const commands: readonly Command[] = [initCommand, ...migrateCommands, protectCommand, ...isolationCommands];
+export const commands: readonly Command[] = [
+  initCommand,
+  ...migrateCommands,
+  seedCommand,
+  protectCommand,
+  ...isolationCommands,
+  doctorCommand,
+];

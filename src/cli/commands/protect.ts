@@ -1,5 +1,5 @@
-import { createIsolation } from '../../isolation/index.ts';
 import { TenantryError } from '../../errors.ts';
+import { createIsolation } from '../../isolation/index.ts';
 import type { Command } from '../command.ts';
 
 export const protectCommand: Command = {

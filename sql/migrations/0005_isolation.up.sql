@@ -111,7 +111,7 @@ begin
   insert into tenantry.shadow_misses as known
     (table_schema, table_name, operation, fingerprint, call_site, tenant_id, "rows", occurrences, status, statement, first_seen, last_seen)
   select m.table_schema, m.table_name, m.operation, left(m.fingerprint, 200), left(coalesce(m.call_site, ''), 500), m.tenant_id,
-         greatest(m."rows", 0), greatest(m.occurrences, 1), coalesce(m.status, 'unconfirmed'), left(coalesce(m.statement, ''), 4000),
+         greatest(m."rows", 0), greatest(m.occurrences, 0), coalesce(m.status, 'unconfirmed'), left(coalesce(m.statement, ''), 4000),
          coalesce(m.first_seen, now()), coalesce(m.last_seen, now())
   from jsonb_to_recordset(misses) as m(table_schema text, table_name text, operation text, fingerprint text, call_site text,
        tenant_id uuid, "rows" bigint, occurrences bigint, status text, statement text, first_seen timestamptz, last_seen timestamptz)

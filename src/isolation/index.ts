@@ -11,3 +11,5 @@ export { planProtect, type ProtectOptions } from './plan-protect.ts';
 export { parseTableName, readTableFacts, type TableFacts } from './facts.ts';
 export type { MissStatus, ShadowReportRow } from './shadow-report.ts';
 export type { TableStatus } from './status.ts';
+export { createShadowRecorder, type MissLike, type RecorderOptions, type ShadowRecorder } from './recorder.ts';
+export type { Explanation, ExplainRequest, Finding } from './explanation.ts';

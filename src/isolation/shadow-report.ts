@@ -5,6 +5,7 @@ export type MissStatus = 'confirmed' | 'examined' | 'unconfirmed';
 
 /** One kind of statement that touched rows it will not reach once the table is enforced. */
 export interface ShadowReportRow {
+  /** `schema.table`; empty for a statement that came without a context and whose table is not known. */
   readonly table: string;
   readonly operation: Operation;
   readonly status: MissStatus;
@@ -39,7 +40,7 @@ export async function readShadowReport(
 ): Promise<ShadowReportRow[]> {
   const { rows } = await admin.query<ShadowReportRow & Row>(
     renderSchema(
-      `select s.table_schema || '.' || s.table_name as "table", s.operation, s.status, s.fingerprint, s.call_site as "callSite",
+      `select case when s.table_name = '' then '' else s.table_schema || '.' || s.table_name end as "table", s.operation, s.status, s.fingerprint, s.call_site as "callSite",
          s.tenant_id as "tenantId", s."rows"::float8 as "rows", s.occurrences::float8 as occurrences, s.statement,
          s.first_seen as "firstSeen", s.last_seen as "lastSeen"
        from tenantry.shadow_misses s

@@ -1,0 +1,23 @@
+export { type Audit, type AuditOptions, createAudit, operatorAudit } from './audit/index.ts';
+export { type Config, type ConfigInput, defineConfig, parseConfig } from './config/config.ts';
+export { addTenancy, type Tenancy, type TenantConfig } from './config/tenancy.ts';
+export * from './context/index.ts';
+export { createKernel, type Kernel, type PoolLike } from './database/kernel.ts';
+export {
+  assertMigrated,
+  type MigrationStatus,
+  migrateDown,
+  migrateUp,
+  migrationScript,
+  migrationStatus,
+} from './database/migrate.ts';
+export { type EmbeddedDatabase, openEmbedded } from './database/open.ts';
+export { ident, type Queryable, type Statement } from './database/sql.ts';
+export * from './directory/index.ts';
+export { type ErrorCode, errorDefinitions, TenantryError } from './errors.ts';
+export { createDoctor, type Doctor, type DoctorReport, type Finding } from './isolation/doctor/index.ts';
+export * from './isolation/index.ts';
+export * from './pool/index.ts';
+export * from './resources/index.ts';
+export { createTenantry, type Tenantry, type TenantryOptions } from './tenantry.ts';
+export { version } from './version.ts';

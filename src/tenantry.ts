@@ -1,0 +1,117 @@
+import { type Audit, type AuditOptions, createAudit } from './audit/index.ts';
+import type { TenantContext } from './context/index.ts';
+import { createKernel, type Kernel, type PoolLike } from './database/kernel.ts';
+import {
+  type Access,
+  createAccess,
+  createInvitations,
+  createMembers,
+  createOrganizations,
+  createPrincipals,
+  createRoles,
+  createTeams,
+  createUsers,
+  createWorkspaces,
+  type Invitations,
+  type Members,
+  type Organizations,
+  type Permission,
+  type Principals,
+  type ResourcePermission,
+  type Roles,
+  type Teams,
+  type Users,
+  type Workspaces,
+} from './directory/index.ts';
+import { TenantryError } from './errors.ts';
+import { createIsolation, type Isolation } from './isolation/index.ts';
+import {
+  type Catalog,
+  createCatalog,
+  createGrants,
+  createPrompts,
+  createResources,
+  type Grants,
+  type Prompts,
+  type Resources,
+} from './resources/index.ts';
+
+export interface TenantryOptions {
+  /** The application's pool: a {@link TenantPool}, so that each query carries its context. */
+  readonly pool: PoolLike;
+  /** Plain connections of the migrating login, for `t.isolation`; absent: using it is an error. */
+  readonly adminPool?: PoolLike;
+  /** Schema of Tenantry's tables. Defaults to `tenantry`. */
+  readonly schema?: string;
+  /** Where audit entries are also logged and traced. */
+  readonly audit?: AuditOptions;
+}
+
+/** Everything that Tenantry offers over one pool. */
+export interface Tenantry {
+  readonly organizations: Organizations;
+  readonly users: Users;
+  readonly members: Members;
+  readonly invitations: Invitations;
+  readonly teams: Teams;
+  readonly roles: Roles;
+  readonly principals: Principals;
+  readonly workspaces: Workspaces;
+  readonly resources: Resources;
+  readonly grants: Grants;
+  readonly prompts: Prompts;
+  readonly catalog: Catalog;
+  readonly audit: Audit;
+  /** @throws TNT_CONFIG_INVALID when it is read and no adminPool was given */
+  readonly isolation: Isolation;
+  /** Whether the context's user may: by role, or with a resource by grant. The one place that decides (E6). */
+  can(context: TenantContext, permission: Permission): Promise<boolean>;
+  can(context: TenantContext, permission: ResourcePermission, resourceId: string): Promise<boolean>;
+  /** @throws TNT_FORBIDDEN naming the permission */
+  readonly assertCan: Access['assertCan'];
+  /** For services of your own: SQL in, rows out, with the context of the call. */
+  readonly kernel: Kernel;
+}
+
+/**
+ * Puts the services together over a pool. It opens nothing and closes nothing.
+ *
+ * @example
+ * ```ts
+ * import { createPool, createTenantry, withTenant } from 'tenantry';
+ *
+ * const t = createTenantry({ pool: createPool({ connectionString: process.env.DATABASE_URL }) });
+ * const page = await withTenant({ tenantId, userId }, () => t.resources.list({ type: 'prompt' }));
+ * ```
+ */
+export function createTenantry({ pool, adminPool, schema = 'tenantry', audit = {} }: TenantryOptions): Tenantry {
+  const kernel = createKernel(pool, schema);
+  const access = createAccess(kernel);
+  return {
+    organizations: createOrganizations(kernel),
+    users: createUsers(kernel),
+    members: createMembers(kernel),
+    invitations: createInvitations(kernel),
+    teams: createTeams(kernel),
+    roles: createRoles(kernel),
+    principals: createPrincipals(kernel),
+    workspaces: createWorkspaces(kernel),
+    resources: createResources(kernel),
+    grants: createGrants(kernel),
+    prompts: createPrompts(kernel),
+    catalog: createCatalog(kernel),
+    audit: createAudit(kernel, audit),
+    get isolation() {
+      if (adminPool === undefined) {
+        throw new TenantryError(
+          'TNT_CONFIG_INVALID',
+          'adminPool: t.isolation needs connections of the migrating login.',
+        );
+      }
+      return createIsolation({ admin: adminPool, schema });
+    },
+    can: access.can,
+    assertCan: access.assertCan,
+    kernel,
+  };
+}

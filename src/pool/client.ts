@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { ContextScope } from '../context/scope.ts';
 import { currentScope, runOutsideContext } from '../context/scope.ts';
+import { bracketCopy } from './copy.ts';
 import type { TransactionContext } from './decide.ts';
 import { refuseWithoutContext } from './missing-context.ts';
 import type { BackendMessage, ClientInternals, IdleItem, TransactionStatus } from './pg-internals.ts';
@@ -180,7 +181,10 @@ export class TenantClient extends BaseClient {
     const request = queryRequest(config, values, callback);
     if ('submittable' in request) {
       this.#querySubmittable(request.submittable, values, callback);
-      return request.promise ?? request.submittable;
+      return request.submittable;
+    }
+    if ('rare' in request) {
+      return settleWith(request.callback, (settle) => this.#querySubmittable(request.rare, undefined, settle));
     }
     const { settings } = this;
     const scope = settings.fixedScope ?? currentScope();
@@ -202,7 +206,8 @@ export class TenantClient extends BaseClient {
       process.nextTick(() => query.handleError(refused, this.connection));
       return;
     }
-    scopeSubmittable(this, query, entry, scope);
+    if (entry.kind !== 'copy') scopeSubmittable(this, query, entry, scope);
+    else if (scope?.identity !== undefined) bracketCopy(this, query, scope);
     driver.query.call(this, query, values, callback);
   }
 }

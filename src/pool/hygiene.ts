@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { ContextScope } from '../context/scope.ts';
 import type { TenantClient } from './client.ts';
 import { TenantQuery } from './query.ts';
@@ -19,6 +20,7 @@ export function runInternally(client: TenantClient, text: string): Promise<void>
  * @param restore what has to be set up again after that, as on a new connection
  */
 export async function cleanConnection(client: TenantClient, restore?: () => unknown): Promise<void> {
+  endOpenCursor(client);
   // whatever was queued without await has to end first: only then is the status known
   if (!client.readyForQuery || client._queryQueue.length > 0) await runInternally(client, 'select');
   if (client._txStatus !== 'I') await runInternally(client, 'rollback');
@@ -26,4 +28,22 @@ export async function cleanConnection(client: TenantClient, restore?: () => unkn
   await runInternally(client, 'discard all');
   client.leftover = undefined;
   await restore?.();
+}
+
+/**
+ * A cursor that was not read to its end holds the connection until a Sync ends its implicit transaction.
+ * Of a COPY that is still under way nobody knows the end: such a connection cannot be saved.
+ */
+function endOpenCursor(client: TenantClient): void {
+  const active = client._activeQuery;
+  if (!active || active instanceof TenantQuery || active instanceof pg.Query) return;
+  const cursor = (active as { cursor?: CursorState }).cursor ?? (active as CursorState);
+  if (cursor.state === undefined) throw new Error('A client was released in the middle of a COPY');
+  if (cursor.state === 'done' || cursor.state === 'error') return; // it has sent its own Sync
+  cursor.state = 'done';
+  client.connection.sync();
+}
+
+interface CursorState {
+  state?: string;
 }

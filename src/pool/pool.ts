@@ -74,8 +74,11 @@ export class TenantPool extends BasePool implements Lender {
     const scope = settings.fixedScope ?? currentScope();
     if ('submittable' in request) {
       tagScope(request.submittable, scope);
-      const given = driver.query.call(this, request.submittable, values, callback);
-      return request.promise ?? given;
+      return driver.query.call(this, request.submittable, values, callback);
+    }
+    if ('rare' in request) {
+      tagScope(request.rare, scope);
+      return driver.query.call(this, request.rare, undefined, request.callback);
     }
     const entry = settings.texts.entry(request.config.text);
     const refused = refuseWithoutContext(settings, entry, scope);

@@ -8,7 +8,8 @@ type Callback = (error: Error | null, result?: unknown) => void;
 
 /** What a caller of `query(…)` asked for, whichever of pg's call shapes was used. */
 export type QueryRequest =
-  | { readonly submittable: Submittable; readonly promise: Promise<unknown> | undefined }
+  | { readonly submittable: Submittable }
+  | { readonly rare: Submittable; readonly callback: Callback | undefined }
   | { readonly config: QueryConfig; readonly callback: Callback | undefined };
 
 /** Options that only pg's own query object knows how to serve. */
@@ -21,14 +22,17 @@ type RareOptions = {
 
 export function queryRequest(config: unknown, values?: unknown, callback?: unknown): QueryRequest {
   if (config === null || config === undefined) throw new TypeError('Client was passed a null or undefined query');
-  if (isSubmittable(config)) return { submittable: config, promise: undefined };
+  if (isSubmittable(config)) return { submittable: config };
   const given = typeof values === 'function' ? values : (callback ?? (config as RareOptions).callback);
   if (given !== undefined && typeof given !== 'function') throw new TypeError('callback is not a function');
   const bound =
     given === undefined ? undefined : (AsyncResource.bind(given as (...args: unknown[]) => void) as Callback);
   const list = typeof values === 'function' || !values ? undefined : (values as readonly unknown[]);
   if (typeof config === 'string') return { config: { text: config, values: list }, callback: bound };
-  if (isRare(config as QueryConfig & RareOptions)) return rareRequest(config, list, bound);
+  if (isRare(config as QueryConfig & RareOptions)) {
+    const rare = new pg.Query(config as pg.QueryConfig, list as never) as unknown as Submittable;
+    return { rare, callback: bound };
+  }
   return {
     config: list === undefined ? (config as QueryConfig) : withValues(config as QueryConfig, list),
     callback: bound,
@@ -57,22 +61,6 @@ function rethrowFromCaller(error: Error): never {
 
 function isRare(config: QueryConfig & RareOptions): boolean {
   return typeof config.text !== 'string' || Boolean(config.rows || config.portal || config.binary);
-}
-
-function rareRequest(
-  config: object,
-  values: readonly unknown[] | undefined,
-  callback: Callback | undefined,
-): QueryRequest {
-  const query = new pg.Query(config as pg.QueryConfig, values as never) as unknown as Submittable;
-  if (callback !== undefined) {
-    query.callback = callback;
-    return { submittable: query, promise: undefined };
-  }
-  const promise = new Promise((resolve, reject) => {
-    query.callback = (error, result) => (error ? reject(error) : resolve(result));
-  });
-  return { submittable: query, promise };
 }
 
 /** Only the known fields: configurations may carry others that must not be copied. */

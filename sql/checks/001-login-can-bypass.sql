@@ -11,4 +11,4 @@ cross join lateral (values
   ('replication', r.rolreplication, 'has REPLICATION: it can copy the whole cluster, past every policy', 'noreplication')
 ) a (attribute, present, what, remedy)
 where r.rolname = current_user and a.present
-order by a.attribute
+order by a.attribute;

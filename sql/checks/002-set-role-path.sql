@@ -34,4 +34,4 @@ cross join lateral (
   where v.present
 ) w
 where w.why is not null
-order by r.rolname
+order by r.rolname;

@@ -14,4 +14,4 @@ join pg_catalog.pg_class c on c.oid = p.relation
 join pg_catalog.pg_class m on m.oid = 'tenantry.migrations'::regclass
 join pg_catalog.pg_roles k on k.oid = m.relowner
 join pg_catalog.pg_roles l on l.rolname = current_user and l.oid = p.owner
-order by p.name
+order by p.name;

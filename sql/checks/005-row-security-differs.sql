@@ -12,4 +12,4 @@ select p.name as object,
 from protected p
 join pg_catalog.pg_class c on c.oid = p.relation
 where p.managed and c.relrowsecurity is distinct from (p.mode in ('shadow', 'enforced'))
-order by p.name
+order by p.name;

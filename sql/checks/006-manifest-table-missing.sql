@@ -6,4 +6,4 @@ select p.name as object, null::text as level,
        p.name as key
 from tenantry.protected_tables() p
 where p.relation is null
-order by 1
+order by 1;

@@ -44,4 +44,4 @@ select j.name as object, case when j.mode <> 'enforced' then 'warn' end as level
        format('%s:%s', j.name, j.policy) as key
 from judged j
 where j.fault is not null
-order by 1, j.policy
+order by 1, j.policy;

@@ -13,4 +13,4 @@ where c.relkind in ('r', 'p') and c.relrowsecurity
   and not exists (select from pg_catalog.pg_policy o where o.polrelid = c.oid)
   -- what the login may not touch anyway needs no policy
   and (has_any_column_privilege(current_user, c.oid, 'select, insert, update') or has_table_privilege(current_user, c.oid, 'delete'))
-order by 1
+order by 1;

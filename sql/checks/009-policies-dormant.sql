@@ -12,4 +12,4 @@ left join pg_catalog.pg_class k on k.oid = 'tenantry.migrations'::regclass and k
 where not c.relrowsecurity
   and not exists (select from tenantry.protected_tables() p where p.relation = c.oid and p.managed)
 group by n.nspname, c.relname, k.oid
-order by 1
+order by 1;

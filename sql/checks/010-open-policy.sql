@@ -21,4 +21,4 @@ where o.polpermissive
     where f.polrelid = o.polrelid and not f.polpermissive and f.polcmd in ('*', o.polcmd) and 0 = any (f.polroles)
       and coalesce(pg_get_expr(f.polqual, f.polrelid), pg_get_expr(f.polwithcheck, f.polrelid)) <> 'true'
   )
-order by 1, o.polname
+order by 1, o.polname;

@@ -41,4 +41,4 @@ join view t on t.oid = r.top
 join view i on i.oid = r.view
 where r.runner <> (select l.oid from login l)
   and (o.rolsuper or o.rolbypassrls or (pg_has_role(o.oid, p.owner, 'usage') and not c.relforcerowsecurity))
-order by 1
+order by 1;

@@ -28,4 +28,4 @@ join pg_catalog.pg_class c on c.oid = r.top
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where has_schema_privilege(current_user, n.oid, 'usage') and has_any_column_privilege(current_user, c.oid, 'select')
 group by n.nspname, c.relname, c.oid, c.relacl, c.relowner
-order by 1
+order by 1;

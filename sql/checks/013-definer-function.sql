@@ -22,4 +22,4 @@ where f.prosecdef
     select from protected p join pg_catalog.pg_class c on c.oid = p.relation
     where pg_has_role(o.oid, p.owner, 'usage') and not c.relforcerowsecurity))
   and o.rolname <> current_user
-order by 1
+order by 1;

@@ -35,4 +35,4 @@ select j.name as object,
 from judged j
 join pg_catalog.pg_roles o on o.oid = j.proowner
 where j.fault is not null
-order by 1
+order by 1;

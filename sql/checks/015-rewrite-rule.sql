@@ -22,4 +22,4 @@ join lateral (
   limit 1
 ) p on true
 where r.rulename <> '_RETURN'
-order by 1, r.rulename
+order by 1, r.rulename;

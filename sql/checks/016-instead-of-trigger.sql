@@ -19,4 +19,4 @@ where not t.tgisinternal
   and (o.rolsuper or o.rolbypassrls or exists (
     select from protected p join pg_catalog.pg_class pc on pc.oid = p.relation
     where pg_has_role(o.oid, p.owner, 'usage') and not pc.relforcerowsecurity))
-order by 1, t.tgname
+order by 1, t.tgname;

@@ -25,4 +25,4 @@ cross join lateral (
 ) g
 where not c.relrowsecurity and g.grantees is not null
   and not exists (select from protected p where p.relation = c.oid)
-order by 1
+order by 1;

@@ -17,4 +17,4 @@ where a.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
   and a.grantee <> c.relowner
   and (a.grantee = 0 or pg_has_role(current_user, a.grantee, 'usage'))
 group by p.name, g.grantee
-order by 1, g.grantee
+order by 1, g.grantee;

@@ -13,4 +13,4 @@ join pg_catalog.pg_class c on c.oid = f.ftrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where has_schema_privilege(current_user, n.oid, 'usage')
   and (has_any_column_privilege(current_user, c.oid, 'select, insert, update') or has_table_privilege(current_user, c.oid, 'delete'))
-order by 1
+order by 1;

@@ -10,4 +10,4 @@ select format('publication %I', t.pubname) as object, null::text as level,
 from pg_catalog.pg_publication_tables t
 join protected p on p.name = format('%I.%I', t.schemaname, t.tablename)
 group by t.pubname
-order by 1
+order by 1;

@@ -6,4 +6,4 @@ select format('replication slot %I', s.slot_name) as object, null::text as level
        s.slot_name::text as key
 from pg_catalog.pg_replication_slots s
 where s.slot_type = 'logical' and s.database = current_database() and not s.temporary
-order by 1
+order by 1;

@@ -18,4 +18,4 @@ cross join lateral (
   where a.privilege_type = 'SELECT' and a.grantee <> s.relowner and (a.grantee = 0 or pg_has_role(current_user, a.grantee, 'usage'))
 ) g
 where g.grantees is not null
-order by 1
+order by 1;

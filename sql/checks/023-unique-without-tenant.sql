@@ -23,4 +23,4 @@ where t.attnum <> all ((i.indkey::int2[])[0:i.indnkeyatts - 1])
     select from pg_catalog.pg_constraint f join protected r on r.relation = f.confrelid
     where f.conrelid = p.relation and f.contype = 'f' and f.conkey && (i.indkey::int2[])[0:i.indnkeyatts - 1]
   )
-order by 1, x.relname
+order by 1, x.relname;

@@ -28,4 +28,4 @@ where f.contype = 'f' and f.conparentid = 0
     where g.conrelid = f.conrelid and g.confrelid = f.confrelid and g.contype = 'f' and g.oid <> f.oid
       and g.conkey @> f.conkey and a.attnum = any (g.conkey) and b.attnum = any (g.confkey)
   )
-order by 1, f.conname
+order by 1, f.conname;

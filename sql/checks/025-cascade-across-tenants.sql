@@ -22,4 +22,4 @@ where f.contype = 'f' and f.conparentid = 0 and w.actions <> ''
   and not exists (
     select from unnest(f.conkey, f.confkey) u (own, other) where u.own = a.attnum and u.other = b.attnum
   )
-order by 1, f.conname
+order by 1, f.conname;

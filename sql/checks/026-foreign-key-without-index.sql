@@ -27,4 +27,4 @@ where f.contype = 'f' and f.conparentid = 0
       and i.indnkeyatts >= cardinality(f.conkey)
       and (i.indkey::int2[])[0:cardinality(f.conkey) - 1] @> f.conkey
   )
-order by 1, f.conname
+order by 1, f.conname;

@@ -13,4 +13,4 @@ from protected p
 join pg_catalog.pg_attrdef d on d.adrelid = p.relation
 join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum and a.attgenerated = ''
 where pg_get_expr(d.adbin, d.adrelid) ~* '\mcurrent_setting\('
-order by 1, a.attname
+order by 1, a.attname;

@@ -10,4 +10,4 @@ cross join lateral (select format('%I.%I(%s)', n.nspname, f.proname, oidvectorty
 where f.provolatile = 'i' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and coalesce(pg_get_function_sqlbody(f.oid), f.prosrc)
     ~* '\m(current_setting|current_user|session_user|current_role|current_tenant|context_tenant|current_tenant_key|context_tenant_key|current_user_id|caller_principals)\M'
-order by 1
+order by 1;

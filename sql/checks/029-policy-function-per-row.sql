@@ -28,4 +28,4 @@ from policy o
 left join lateral (select min(c.function) as function from called c where c.oid = o.oid) c on true
 where c.function is not null
    or regexp_replace(o.text, 'select [^;]*?current_setting\(', '', 'gi') ~* '\mcurrent_setting\('
-order by 1, o.polname
+order by 1, o.polname;

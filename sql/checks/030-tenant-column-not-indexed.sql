@@ -12,4 +12,4 @@ where not exists (
   select from pg_catalog.pg_index i
   where i.indrelid = p.relation and i.indisvalid and i.indpred is null and i.indkey[0] = t.attnum
 )
-order by 1
+order by 1;

@@ -13,4 +13,4 @@ join pg_catalog.pg_attribute a on a.attrelid = o.polrelid and a.attnum > 0 and n
 -- character varying to text is no conversion: its indexes stay usable
 where e.text ~ (format('\((?:\w+\.)?%s\)::', regexp_replace(quote_ident(a.attname), '([^A-Za-z0-9_"])', '\\\1', 'g'))
   || case when a.atttypid in ('varchar'::regtype, 'bpchar'::regtype) then '(?!text)' else '' end)
-order by 1, o.polname, a.attname
+order by 1, o.polname, a.attname;

@@ -33,4 +33,4 @@ select f.name as object, null::text as level,
        format('%s:%s', f.name, f.relname) as key
 from fault f
 group by f.name, f.relname
-order by 1, f.relname
+order by 1, f.relname;

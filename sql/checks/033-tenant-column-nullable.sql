@@ -11,4 +11,4 @@ select p.name as object,
 from protected p
 join pg_catalog.pg_attribute a on a.attrelid = p.relation and a.attname = p.tenant_column and not a.attisdropped
 where not a.attnotnull
-order by 1
+order by 1;

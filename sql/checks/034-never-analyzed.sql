@@ -9,4 +9,4 @@ select p.name as object, null::text as level,
 from protected p
 join pg_catalog.pg_stat_all_tables s on s.relid = p.relation
 where s.last_analyze is null and s.last_autoanalyze is null and pg_relation_size(p.relation) > 65536
-order by 1
+order by 1;

@@ -14,4 +14,4 @@ cross join lateral (
   where g.created_at > greatest(s.last_analyze, s.last_autoanalyze)
 ) o
 where s.n_mod_since_analyze > 1000 and o.joined > 0
-order by 1
+order by 1;

@@ -26,4 +26,4 @@ select format('login %I', current_user), null,
        format('session:%s', v.name)
 from (values ('app.tenant_id'), ('app.tenant_key'), ('app.user_id')) v (name)
 where current_setting(v.name, true) <> ''
-order by 1, 6
+order by 1, 6;

@@ -35,4 +35,4 @@ select format('%I.%I', c.nspname, c.relname) as object,
        format('%I.%I', c.nspname, c.relname) as key
 from candidate c
 where c.tenant_column is not null or c.refers_to is not null
-order by 1
+order by 1;

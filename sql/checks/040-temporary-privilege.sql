@@ -8,4 +8,4 @@ select format('database %I', current_database()) as object, null::text as level,
             and pg_has_role(current_user, a.grantee, 'usage'))) as fix,
        null::text as statement,
        current_database()::text as key
-where has_database_privilege(current_user, current_database(), 'temporary')
+where has_database_privilege(current_user, current_database(), 'temporary');

@@ -17,4 +17,4 @@ where has_schema_privilege(current_user, n.oid, 'create')
   and n.nspname !~ '^pg_(toast|temp)'
   and (n.oid = k.relnamespace or n.nspname = any (current_schemas(true))
     or n.oid in (select c.relnamespace from protected p join pg_catalog.pg_class c on c.oid = p.relation))
-order by 1
+order by 1;

@@ -16,4 +16,4 @@ cross join lateral (
 where d.defaclobjtype = 'r' and a.grantee <> d.defaclrole
   and (a.grantee = 0 or (a.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER') and pg_has_role(current_user, a.grantee, 'usage')))
 group by d.defaclrole, d.defaclnamespace, g.grantee
-order by 1
+order by 1;

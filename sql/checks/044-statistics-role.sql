@@ -12,4 +12,4 @@ from (values
 join pg_catalog.pg_roles r on r.rolname = v.name
 where pg_has_role(current_user, r.oid, 'usage')
   and not (select l.rolsuper from pg_catalog.pg_roles l where l.rolname = current_user)
-order by r.rolname
+order by r.rolname;

@@ -10,4 +10,4 @@ from protected p
 join pg_catalog.pg_roles o on o.oid = p.owner
 where o.rolcanlogin and o.rolname <> current_user
 group by o.rolname
-order by 1
+order by 1;

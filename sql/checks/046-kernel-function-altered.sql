@@ -24,4 +24,4 @@ left join pg_catalog.pg_language l on l.oid = f.prolang
 where f.oid is null or f.proowner <> n.nspowner or l.lanname <> 'plpgsql' or f.provolatile <> 's' or f.proparallel <> 's' or f.prosecdef
    or (v.setting is not null and strpos(f.prosrc, v.setting) = 0)
    or not has_function_privilege('public', f.oid, 'execute')
-order by 1
+order by 1;

@@ -15,4 +15,4 @@ where a.grantee <> c.relowner and r.oid <> c.relowner
   and not p.kernel
   and not pg_has_role(r.oid, 'tenantry_app', 'member') and not pg_has_role(r.oid, p.owner, 'member')
 group by r.rolname
-order by 1
+order by 1;

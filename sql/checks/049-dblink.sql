@@ -11,4 +11,4 @@ join pg_catalog.pg_namespace n on n.oid = f.pronamespace
 cross join lateral (select format('%I.%I(%s)', n.nspname, f.proname, oidvectortypes(f.proargtypes)) as name) g
 where e.extname = 'dblink' and f.proname in ('dblink_connect', 'dblink_connect_u', 'dblink', 'dblink_exec')
   and has_schema_privilege(current_user, f.pronamespace, 'usage') and has_function_privilege(current_user, f.oid, 'execute')
-order by 1
+order by 1;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { type DoctorOptions, type DoctorReport, createDoctor } from '../../src/isolation/doctor/index.ts';
+import { createDoctor, type DoctorOptions, type DoctorReport } from '../../src/isolation/doctor/index.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 /** A database with an application's login of its own, whose attributes and memberships a test may spoil. */

@@ -9,8 +9,8 @@ export interface CheckCase {
   /** Keys (without the code) that the flaw must be found under. */
   readonly keys: readonly string[];
   readonly broken: string;
-  /** The fixed twin; `statement` runs the statements that the findings bring, as `--fix` does. */
-  readonly fixed: string | 'statement';
+  /** The fixed twin; the word `statement` runs the statements that the findings bring, as `--fix` does. */
+  readonly fixed: string;
   /** What both need and what is no flaw. */
   readonly setup?: string;
   readonly superuser?: boolean;

@@ -1,0 +1,14 @@
+-- Removes the state of adoption. An adoption that is still open must be undone first: its triggers call these functions.
+
+set local role tenantry_owner;
+do $$
+begin
+  if exists (select from tenantry.adoption_runs where status = 'open') then
+    raise exception 'an adoption is open' using hint = 'Run: tenantry adopt undo', errcode = '55000';
+  end if;
+end $$;
+drop function tenantry.adopt_organization(text, text);
+drop table tenantry.adoption_organizations;
+drop table tenantry.adoption_steps;
+drop table tenantry.adoption_runs;
+reset role;

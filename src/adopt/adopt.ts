@@ -1,0 +1,359 @@
+import { createHash } from 'node:crypto';
+import { translateDatabaseError } from '../database/database-error.ts';
+import type { PoolLike } from '../database/kernel.ts';
+import type { LockOptions } from '../database/locks.ts';
+import type { Queryable } from '../database/sql.ts';
+import { TenantryError } from '../errors.ts';
+import { createIsolation, type Isolation } from '../isolation/index.ts';
+import type { Classification } from './classify.ts';
+import { type Conflict, describeConflict, findConflicts } from './conflicts.ts';
+import { readUsage } from './data-facts.ts';
+import { keyLabel } from './graph.ts';
+import { inspectDatabase } from './inspect.ts';
+import type { Inspection } from './inspection.ts';
+import { planAdoption, type PlanDecisions } from './plan.ts';
+import { readPlanFile, writePlanFile } from './plan-file.ts';
+import { type Phase, phases, type Plan } from './plan-types.ts';
+import { type PreflightFinding, runPreflight } from './preflight.ts';
+import { proposeRoots, type RootProposal } from './roots.ts';
+import type { BackfillOptions } from './run/backfill-run.ts';
+import type { OnEvent } from './run/events.ts';
+import { type EngineOptions, readAllFindings, runForward, runUndo } from './run/run.ts';
+import { createState, type RunRow } from './run/state.ts';
+import type { Finding } from './run/steps-run.ts';
+import { compareDumps, dumpSchema } from './schema-dump.ts';
+
+export interface AdoptOptions {
+  /** Connections of the migrating login, at least four: member of tenantry_owner and of the tables' owners. */
+  readonly adminPool: PoolLike;
+  /** The kernel's schema. Default `tenantry`. */
+  readonly schema?: string;
+  /** Default: the isolation engine over the same pool. */
+  readonly isolation?: Isolation;
+  /** Told of everything that happens. */
+  readonly onEvent?: OnEvent;
+}
+
+export interface RunOptions extends BackfillOptions {
+  /** Where to stop. Default `enforced`. */
+  readonly to?: Phase;
+  /** Stops between two transactions; a later run goes on there. */
+  readonly signal?: AbortSignal;
+  /** Lock time-out, attempts and pauses of every statement. */
+  readonly locks?: LockOptions;
+  /** Enforce although shadow has counted statements that will change. */
+  readonly force?: boolean;
+  readonly onEvent?: OnEvent;
+}
+
+export interface RunResult {
+  readonly runId: string;
+  /** The furthest phase that is complete. */
+  readonly phase: Phase;
+  readonly tables: number;
+  /** Rows filled by the backfill, in this run and those it resumed. */
+  readonly rows: number;
+  readonly seconds: number;
+}
+
+export interface AdoptStatus {
+  readonly runId: string;
+  readonly status: 'open' | 'undone';
+  readonly phase: Phase;
+  readonly direction: 'forward' | 'undo';
+  /** A process holds it now. */
+  readonly running: boolean;
+  readonly lastError: string | null;
+  readonly startedAt: Date;
+  readonly finishedAt: Date | null;
+  readonly phases: readonly {
+    readonly phase: Phase;
+    readonly done: number;
+    readonly steps: number;
+    readonly rows: number;
+  }[];
+}
+
+export interface UndoResult {
+  readonly phase: Phase;
+  /** Lines in which the schema differs from what it was before the adoption; empty when it is the same. */
+  readonly differences: readonly string[];
+}
+
+export interface PlanResult {
+  readonly plan: Plan;
+  /** `tenantry.plan.yaml`. */
+  readonly file: string;
+  readonly conflicts: readonly Conflict[];
+}
+
+export interface Adopt {
+  /** What is in the database, and which tables could be the tenant. */
+  inspect(): Promise<{ inspection: Inspection; roots: readonly RootProposal[] }>;
+  /** Every table's class, with the reason. */
+  classify(decisions: PlanDecisions): Promise<readonly Classification[]>;
+  /** The plan by decisions, or by the text of a plan file that a person may have edited. Reads only. */
+  plan(decisions: PlanDecisions | string): Promise<PlanResult>;
+  /** What stands in the way or deserves a look before anything is changed. Reads only. */
+  preflight(plan: Plan): Promise<readonly PreflightFinding[]>;
+  /** Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. */
+  run(plan: Plan | null, options?: RunOptions): Promise<RunResult>;
+  /** Compares every row's tenant with its parents', now. */
+  verify(): Promise<readonly Finding[]>;
+  status(): Promise<AdoptStatus | null>;
+  /** Takes everything back, or down to a phase. The data stays. */
+  undo(options?: RunOptions): Promise<UndoResult>;
+}
+
+/**
+ * Brings an existing database under tenancy while its application runs.
+ *
+ * @example
+ * ```ts
+ * const adopt = createAdopt({ adminPool });
+ * const { plan, conflicts } = await adopt.plan({ root: 'public.shops' });
+ * if (conflicts.length === 0) await adopt.run(plan, { to: 'shadow' });
+ * ```
+ */
+export function createAdopt({
+  adminPool,
+  schema = 'tenantry',
+  isolation = createIsolation({ admin: adminPool, schema }),
+  onEvent: onAnyEvent = () => {},
+}: AdoptOptions): Adopt {
+  const state = createState(schema);
+
+  const engine = (options: RunOptions): EngineOptions => ({
+    pool: adminPool,
+    schema,
+    state,
+    isolation,
+    locks: options.locks ?? {},
+    backfill: options,
+    force: options.force ?? false,
+    signal: options.signal,
+    onEvent: async (event) => {
+      await onAnyEvent(event);
+      await options.onEvent?.(event);
+    },
+  });
+
+  const planNow = async (db: Queryable, decisions: PlanDecisions): Promise<Plan> => {
+    const inspection = await inspectDatabase(db, schema);
+    return planAdoption(inspection, decisions, await readUsage(db, inspection, decisions));
+  };
+
+  /** Refuses what must be decided first; makes the run and all its steps in one transaction. */
+  const begin = async (plan: Plan, force: boolean): Promise<RunRow> => {
+    await reading(adminPool, async (db) => {
+      const conflicts = await findConflicts(db, plan);
+      if (conflicts.length > 0) throw conflictsError(conflicts);
+      refuseUndecided(plan);
+      const blockers = (await runPreflight(db, plan, schema)).filter((finding) => finding.level === 'blocker');
+      if (blockers.length > 0 && !force) throw preflightError(blockers);
+    });
+    const client = await adminPool.connect();
+    try {
+      await client.query('begin');
+      await client.query('set local search_path = pg_catalog, pg_temp');
+      const id = await state.insertRun(client, plan, hashOf(plan), await dumpSchema(client, schema));
+      await state.insertSteps(client, id, plan.steps);
+      await client.query('commit');
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      // 23505: another process began at the same moment; the lease decides who goes on
+      if (!isDuplicate(error)) throw error;
+    } finally {
+      client.release();
+    }
+    const run = await state.selectOpenRun(adminPool);
+    if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'The adoption was undone meanwhile.');
+    return run;
+  };
+
+  return {
+    inspect: () =>
+      translated(
+        reading(adminPool, async (db) => {
+          const inspection = await inspectDatabase(db, schema);
+          return { inspection, roots: proposeRoots(inspection) };
+        }),
+      ),
+
+    classify: (decisions) => translated(reading(adminPool, async (db) => (await planNow(db, decisions)).tables)),
+
+    plan: (decisions) =>
+      translated(
+        reading(adminPool, async (db) => {
+          const inspection = await inspectDatabase(db, schema);
+          const wanted = typeof decisions === 'string' ? readPlanFile(decisions, inspection) : decisions;
+          // in mid-adoption the catalogue shows our own work: the plan is the one that the run began with
+          const open = await state.selectOpenRun(db);
+          if (open !== undefined) return planOfRun(open.plan, wanted);
+          const plan = planAdoption(inspection, wanted, await readUsage(db, inspection, wanted));
+          return { plan, file: writePlanFile(plan), conflicts: await findConflicts(db, plan) };
+        }),
+      ),
+
+    preflight: (plan) => translated(reading(adminPool, (db) => runPreflight(db, plan, schema))),
+
+    run: (plan, options = {}) =>
+      translated(
+        (async () => {
+          const started = performance.now();
+          const { to = 'enforced' } = options;
+          let run = await state.selectOpenRun(adminPool);
+          if (run === undefined) {
+            if (plan === null)
+              throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption to go on with, and no plan.');
+            run = await begin(plan, options.force ?? false);
+          } else if (plan !== null && hashOf(plan) !== run.plan_hash) {
+            throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', {
+              hint: underWay,
+            });
+          }
+          await runForward(engine(options), run, to);
+          const rows = (await state.selectSteps(adminPool, run.id)).reduce((sum, step) => sum + step.rows_done, 0);
+          const now = await state.selectOpenRun(adminPool);
+          return {
+            runId: run.id,
+            phase: now?.phase ?? to,
+            tables: run.plan.order.length,
+            rows,
+            seconds: (performance.now() - started) / 1000,
+          };
+        })(),
+      ),
+
+    verify: () =>
+      translated(
+        reading(adminPool, async (db) => {
+          const run = await state.selectOpenRun(db);
+          if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
+          return readAllFindings(db, schema, run.plan);
+        }),
+      ),
+
+    status: () =>
+      translated(
+        (async () => {
+          const run = await state.selectLastRun(adminPool);
+          if (run === undefined) return null;
+          const steps = await state.selectSteps(adminPool, run.id);
+          return {
+            runId: run.id,
+            status: run.status,
+            phase: run.phase,
+            direction: run.direction,
+            running: run.held,
+            lastError: run.last_error,
+            startedAt: run.started_at,
+            finishedAt: run.finished_at,
+            phases: phases.slice(1).map((phase) => {
+              const own = steps.filter((step) => step.phase === phase);
+              return {
+                phase,
+                steps: own.length,
+                done: own.filter((step) => step.status === 'done').length,
+                rows: own.reduce((sum, step) => sum + step.rows_done, 0),
+              };
+            }),
+          };
+        })(),
+      ),
+
+    undo: (options = {}) =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
+          const to = options.to ?? 'preflight';
+          await runUndo(engine(options), run, to);
+          const after = await reading(adminPool, (db) => dumpSchema(db, schema));
+          return { phase: to, differences: to === 'preflight' ? compareDumps(run.schema_before, after) : [] };
+        })(),
+      ),
+  };
+}
+
+/** One consistent look at the catalogue and the data, with nothing but the server's own names in reach. */
+async function reading<T>(pool: PoolLike, fn: (db: Queryable) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken = true;
+  try {
+    await client.query('begin transaction isolation level repeatable read, read only');
+    await client.query('set local search_path = pg_catalog, pg_temp');
+    const result = await fn(client);
+    broken = false;
+    return result;
+  } catch (error) {
+    if (error instanceof TenantryError) broken = false;
+    throw error;
+  } finally {
+    await client.query('rollback').catch(() => undefined);
+    client.release(broken);
+  }
+}
+
+async function translated<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw translateDatabaseError(error);
+  }
+}
+
+function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
+  const same =
+    (wanted.column ?? plan.column) === plan.column &&
+    (wanted.root ?? null) === (plan.root?.table ?? null) &&
+    (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
+    plan.tables.every((table) => {
+      const decided = wanted.tables?.[table.table];
+      return (
+        (decided?.class === undefined || decided.class === table.class) &&
+        (decided?.via === undefined || decided.via.join('|') === table.via.map(keyLabel).join('|'))
+      );
+    });
+  if (same) return { plan, file: writePlanFile(plan), conflicts: [] };
+  throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
+}
+
+const underWay = 'Go on with it: tenantry adopt run — or take it back first: tenantry adopt undo';
+
+/** The decisions and the steps count; sizes and estimates change while the application runs. */
+function hashOf(plan: Plan): string {
+  const { column, root, constant, order, steps } = plan;
+  return createHash('sha256').update(JSON.stringify({ column, root, constant, order, steps })).digest('hex');
+}
+
+function refuseUndecided(plan: Plan): void {
+  const undecided = plan.tables.filter((table) => table.class === 'undecided');
+  if (undecided.length === 0) return;
+  throw new TenantryError(
+    'TNT_PLAN_UNDECIDED',
+    `${undecided.length} tables are undecided: ${undecided.map((t) => t.table).join(', ')}.`,
+    {
+      details: { tables: undecided.map(({ table, reason }) => ({ table, reason })) },
+    },
+  );
+}
+
+function conflictsError(conflicts: readonly Conflict[]): TenantryError {
+  return new TenantryError('TNT_ADOPT_CONFLICTS', `${conflicts.map(describeConflict).join('; ')}.`, {
+    details: { conflicts },
+  });
+}
+
+function preflightError(blockers: readonly PreflightFinding[]): TenantryError {
+  const privilege = blockers.some((finding) => finding.code.startsWith('privilege'));
+  return new TenantryError(
+    privilege ? 'TNT_PRIVILEGE_MISSING' : 'TNT_PLAN_INVALID',
+    `${blockers.map((finding) => finding.message).join('; ')}.`,
+    { details: { findings: blockers }, hint: blockers[0]?.fix ?? 'See: tenantry adopt plan' },
+  );
+}
+
+function isDuplicate(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === '23505';
+}

@@ -1,0 +1,251 @@
+import type { UsageFacts } from './data-facts.ts';
+import { describeRoute, groupBy, keyLabel, routesToRoot } from './graph.ts';
+import type { ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
+
+export type TableClass = 'root' | 'owned' | 'join' | 'shared' | 'undecided';
+
+/** What a person decided for one table; everything left out is proposed. */
+export interface TableDecision {
+  readonly class?: TableClass | undefined;
+  /** Columns of the foreign keys the tenant comes by, each as {@link keyLabel} prints it; the first that is not null counts. */
+  readonly via?: readonly string[] | undefined;
+}
+
+export interface Decisions {
+  /** The table whose rows are the tenants. */
+  readonly root?: TableName | undefined;
+  /** Instead of a root: every row belongs to one organization of this name. */
+  readonly constant?: string | undefined;
+  readonly tables?: Readonly<Record<TableName, TableDecision>> | undefined;
+}
+
+export interface Classification {
+  readonly table: TableName;
+  readonly class: TableClass;
+  /** The keys the tenant comes by, in order. Empty for a root, a constant tenant, shared and undecided tables. */
+  readonly via: readonly ForeignKey[];
+  /** Every other key to a table that has a tenant: both ends must agree. */
+  readonly checks: readonly ForeignKey[];
+  readonly confidence: 'decided' | 'high' | 'medium' | 'low';
+  readonly reason: string;
+  /** `orders.customer_id → customers.shop_id → shops`; null where there is none. */
+  readonly path: string | null;
+}
+
+const noLink = 'no foreign key';
+const toolingTables =
+  /^(schema_migrations|ar_internal_metadata|_prisma_migrations|__drizzle_migrations|knex_migrations(_lock)?|flyway_schema_history|databasechangelog(lock)?|django_migrations|alembic_version|kysely_migration(_lock)?|typeorm_metadata|migrations|pgmigrations|goose_db_version|sequelizemeta)$/i;
+
+/**
+ * Puts every table into one class, with the reason. Pure: the same inspection, decisions and facts give the same answer.
+ * What cannot be told is `undecided`, never guessed.
+ */
+export function classifyTables(
+  inspection: Inspection,
+  decisions: Decisions,
+  usage: ReadonlyMap<TableName, UsageFacts> = new Map(),
+): Classification[] {
+  const classes =
+    decisions.constant === undefined
+      ? classifyByRoot(inspection, decisions, usage)
+      : inspection.tables.map((table) => classifyConstant(table, decisions, decisions.constant ?? ''));
+  return withChecks(inspection, classes);
+}
+
+type Draft = Omit<Classification, 'checks'>;
+const draft = (table: TableName, rest: Omit<Draft, 'table' | 'via' | 'path'> & Partial<Draft>): Draft => ({
+  table,
+  via: [],
+  path: null,
+  ...rest,
+});
+
+function classifyConstant(table: TableFacts, decisions: Decisions, name: string): Draft {
+  const decided = decisions.tables?.[table.name]?.class;
+  if (decided !== undefined)
+    return draft(table.name, { class: decided, confidence: 'decided', reason: 'your decision' });
+  if (toolingTables.test(table.table)) {
+    return draft(table.name, { class: 'shared', confidence: 'high', reason: 'the history of a migration tool' });
+  }
+  if (table.inherits.length > 0) return undecidedInheritance(table);
+  return draft(table.name, {
+    class: 'owned',
+    confidence: 'high',
+    reason: `every row that exists belongs to "${name}"`,
+  });
+}
+
+function classifyByRoot(
+  inspection: Inspection,
+  decisions: Decisions,
+  usage: ReadonlyMap<TableName, UsageFacts>,
+): Draft[] {
+  const root = decisions.root ?? '';
+  const routes = routesToRoot(inspection, root);
+  const keysOf = groupBy(inspection.foreignKeys, (key) => key.table);
+  const chosen = new Map<TableName, readonly ForeignKey[]>();
+  for (const { name } of inspection.tables) {
+    const keys = keysOf.get(name) ?? [];
+    const wanted = decisions.tables?.[name]?.via;
+    const route = routes.get(name);
+    if (wanted !== undefined) {
+      chosen.set(
+        name,
+        wanted.flatMap((label) => keys.filter((key) => keyLabel(key) === label)),
+      );
+    } else if (route !== undefined) {
+      const rank = (key: ForeignKey): number => (routes.get(key.parent)?.hops ?? 0) + (key.nullable ? 100 : 0);
+      const fallbacks = keys.filter(
+        (key) => key !== route.via && (key.parent === root || (routes.get(key.parent)?.hops ?? 999) < route.hops),
+      );
+      // A key that may be null is followed by the others that lead to the root: the first with a parent counts.
+      chosen.set(name, route.via.nullable ? [route.via, ...fallbacks.sort((a, b) => rank(a) - rank(b))] : [route.via]);
+    }
+  }
+  const firstKeys = new Map([...chosen].flatMap(([table, keys]) => (keys[0] === undefined ? [] : [[table, keys[0]]])));
+  const byName = new Map<TableName, Draft>();
+  for (const table of inspection.tables) {
+    const { name } = table;
+    const decided = decisions.tables?.[name]?.class;
+    const via = chosen.get(name) ?? [];
+    if (name === root) {
+      byName.set(name, draft(name, { class: 'root', confidence: 'decided', reason: 'its rows are the tenants' }));
+    } else if (decided !== undefined) {
+      const owned = decided === 'owned' || decided === 'join';
+      byName.set(
+        name,
+        draft(name, {
+          class: decided,
+          confidence: 'decided',
+          reason: 'your decision',
+          ...(owned ? { via, path: describeRoute(name, firstKeys) } : {}),
+        }),
+      );
+    } else if (table.inherits.length > 0) byName.set(name, undecidedInheritance(table));
+    else if (via.length > 0) {
+      byName.set(name, ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys));
+    }
+  }
+  for (const table of inspection.tables) {
+    if (!byName.has(table.name)) byName.set(table.name, withoutRoute(table, root, usage));
+  }
+  settleNeighbours(inspection, byName);
+  return inspection.tables.flatMap((table) => byName.get(table.name) ?? []);
+}
+
+function ownedDraft(
+  table: TableFacts,
+  keys: readonly ForeignKey[],
+  via: readonly ForeignKey[],
+  nullable: boolean,
+  firstKeys: ReadonlyMap<TableName, ForeignKey>,
+): Draft {
+  const path = describeRoute(table.name, firstKeys);
+  const linking = new Set(table.primaryKey.length > 0 ? table.primaryKey : (table.uniques[0]?.columns ?? []));
+  const parents = new Set(keys.filter((key) => key.columns.every((c) => linking.has(c))).map((key) => key.parent));
+  const covered = new Set(keys.flatMap((key) => key.columns));
+  const isJoin = parents.size > 1 && linking.size > 0 && [...linking].every((column) => covered.has(column));
+  return draft(table.name, {
+    class: isJoin ? 'join' : 'owned',
+    confidence: nullable ? 'medium' : 'high',
+    reason: nullable
+      ? `reached by ${path}, where a key may be null: rows without one have no tenant`
+      : isJoin
+        ? `joins ${[...parents].join(' and ')}; reached by ${path}`
+        : `reached by ${path}`,
+    via,
+    path,
+  });
+}
+
+function undecidedInheritance(table: TableFacts): Draft {
+  return draft(table.name, {
+    class: 'undecided',
+    confidence: 'low',
+    reason: `inherits from ${table.inherits.join(', ')}: triggers and policies of a parent do not reach its children`,
+  });
+}
+
+function withoutRoute(table: TableFacts, root: TableName, usage: ReadonlyMap<TableName, UsageFacts>): Draft {
+  const { name } = table;
+  if (toolingTables.test(table.table)) {
+    return draft(name, { class: 'shared', confidence: 'high', reason: 'the history of a migration tool' });
+  }
+  const facts = usage.get(name);
+  if (facts === undefined) {
+    return draft(name, {
+      class: 'undecided',
+      confidence: 'low',
+      reason: `${noLink} leads from it to ${root}, and no row of a tenant refers to it`,
+    });
+  }
+  const { used, byMany } = facts;
+  const share = used === 0 ? 0 : byMany / used;
+  if (used > 0 && share >= 0.2) {
+    return draft(name, {
+      class: 'shared',
+      confidence: share >= 0.5 ? 'high' : 'medium',
+      reason: `${byMany} of ${used} rows in use are used by several tenants`,
+    });
+  }
+  return draft(name, {
+    class: 'undecided',
+    confidence: 'low',
+    reason:
+      used === 0
+        ? 'tenants could refer to it, but no row does'
+        : `tenants refer to it, and ${used - byMany} of ${used} rows in use belong to one tenant only: shared reference data, or data of tenants?`,
+  });
+}
+
+/** Tables that are tied to shared tables alone (film_actor and actor beside film) are shared as well. */
+function settleNeighbours(inspection: Inspection, byName: Map<TableName, Draft>): void {
+  const loose = new Set(
+    [...byName.values()].filter((d) => d.class === 'undecided' && d.reason.startsWith(noLink)).map((d) => d.table),
+  );
+  const neighbours = (name: TableName): TableName[] =>
+    inspection.foreignKeys
+      .filter((key) => (key.table === name) !== (key.parent === name))
+      .map((key) => (key.table === name ? key.parent : key.table));
+  while (loose.size > 0) {
+    const [first] = loose;
+    if (first === undefined) break;
+    const group = new Set<TableName>([first]);
+    const around = new Set<TableName>();
+    for (const name of group) {
+      loose.delete(name);
+      for (const other of neighbours(name)) {
+        if (loose.has(other)) group.add(other);
+        else if (!group.has(other)) around.add(other);
+      }
+    }
+    if (around.size === 0 || [...around].some((name) => byName.get(name)?.class !== 'shared')) continue;
+    for (const name of group) {
+      const current = byName.get(name);
+      if (current === undefined) continue;
+      byName.set(name, {
+        ...current,
+        class: 'shared',
+        confidence: 'medium',
+        reason: `tied to shared tables alone (${[...around].sort().join(', ')})`,
+      });
+    }
+  }
+}
+
+/** A tenant of its own: a column is added to these. */
+export function hasTenant(tableClass: TableClass | undefined): boolean {
+  return tableClass === 'root' || tableClass === 'owned' || tableClass === 'join';
+}
+
+function withChecks(inspection: Inspection, drafts: readonly Draft[]): Classification[] {
+  const classOf = new Map(drafts.map((d) => [d.table, d.class]));
+  return drafts.map((d) => ({
+    ...d,
+    checks: hasTenant(d.class)
+      ? inspection.foreignKeys.filter(
+          (key) => key.table === d.table && hasTenant(classOf.get(key.parent)) && !d.via.includes(key),
+        )
+      : [],
+  }));
+}

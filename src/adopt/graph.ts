@@ -1,0 +1,92 @@
+import type { ForeignKey, Inspection, TableName } from './inspection.ts';
+
+/** How plans and messages name a foreign key of a table: its columns, `customer_id` or `order_id, line`. */
+export function keyLabel(key: ForeignKey): string {
+  return key.columns.join(', ');
+}
+
+export interface Route {
+  /** The key that the tenant comes by. */
+  readonly via: ForeignKey;
+  /** Foreign keys between this table and the root. */
+  readonly hops: number;
+  /** True when a row may have no tenant: some key on the way may be null. */
+  readonly nullable: boolean;
+}
+
+/** A nullable key may lead nowhere for some rows: any route without one is better than the shortest with one. */
+const nullableCost = 100;
+
+/** The cheapest route from every table to the root: keys that are never null first, then the fewest hops, then column order. */
+export function routesToRoot(inspection: Inspection, root: TableName): Map<TableName, Route> {
+  const cost = new Map<TableName, number>([[root, 0]]);
+  const routes = new Map<TableName, Route>();
+  const children = groupBy(inspection.foreignKeys, (key) => key.parent);
+  const order = new Map(inspection.foreignKeys.map((key, i) => [key, i]));
+  const open: TableName[] = [root];
+  while (open.length > 0) {
+    open.sort((a, b) => (cost.get(a) ?? 0) - (cost.get(b) ?? 0));
+    const parent = open.shift();
+    if (parent === undefined) break;
+    for (const key of children.get(parent) ?? []) {
+      const next = (cost.get(parent) ?? 0) + 1 + (key.nullable ? nullableCost : 0);
+      const known = cost.get(key.table);
+      if (key.table === root || (known !== undefined && !isBetter(next, key, known, routes.get(key.table)?.via, order)))
+        continue;
+      cost.set(key.table, next);
+      routes.set(key.table, { via: key, hops: next % nullableCost, nullable: next >= nullableCost });
+      open.push(key.table);
+    }
+  }
+  return routes;
+}
+
+function isBetter(
+  cost: number,
+  key: ForeignKey,
+  known: number,
+  knownKey: ForeignKey | undefined,
+  order: ReadonlyMap<ForeignKey, number>,
+): boolean {
+  if (cost !== known || knownKey === undefined) return cost < known;
+  // A tie goes to the column that stands first in the table: stable, and what a reader expects.
+  return (order.get(key) ?? 0) < (order.get(knownKey) ?? 0);
+}
+
+/** `orders.customer_id → customers.shop_id → shops`. */
+export function describeRoute(table: TableName, vias: ReadonlyMap<TableName, ForeignKey>): string {
+  const parts: string[] = [];
+  const seen = new Set<TableName>();
+  let at = table;
+  for (let key = vias.get(at); key !== undefined && !seen.has(at); key = vias.get(at)) {
+    seen.add(at);
+    parts.push(`${at}.${keyLabel(key)}`);
+    at = key.parent;
+  }
+  return [...parts, at].join(' → ');
+}
+
+/** Every table that hangs on `root` by foreign keys, at any depth. */
+export function descendants(inspection: Inspection, root: TableName): Set<TableName> {
+  const found = new Set<TableName>();
+  const open = [root];
+  for (let parent = open.pop(); parent !== undefined; parent = open.pop()) {
+    for (const key of inspection.foreignKeys) {
+      if (key.parent !== parent || key.table === root || found.has(key.table)) continue;
+      found.add(key.table);
+      open.push(key.table);
+    }
+  }
+  return found;
+}
+
+/** Rows by key, both in the order they came. */
+export function groupBy<T>(rows: readonly T[], key: (row: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const row of rows) {
+    const group = groups.get(key(row));
+    if (group === undefined) groups.set(key(row), [row]);
+    else group.push(row);
+  }
+  return groups;
+}

@@ -1,0 +1,126 @@
+/** A table's name as SQL: `schema.table`, each part quoted only where it must be. The key of every map in a plan. */
+export type TableName = string;
+
+export interface ColumnFacts {
+  readonly name: string;
+  readonly type: string;
+  readonly notNull: boolean;
+  readonly hasDefault: boolean;
+  readonly generated: boolean;
+}
+
+export interface UniqueFacts {
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** False for a unique index that is not a constraint. */
+  readonly constraint: boolean;
+  /** An index on expressions or with a WHERE: its columns do not say all. */
+  readonly partial: boolean;
+  readonly deferrable: boolean;
+}
+
+export interface TriggerFacts {
+  readonly table: TableName;
+  readonly name: string;
+  /** As pg_get_triggerdef prints it. */
+  readonly definition: string;
+  readonly function: string;
+  readonly timing: 'before' | 'after' | 'instead';
+  readonly events: readonly ('insert' | 'update' | 'delete' | 'truncate')[];
+  /** Columns of UPDATE OF; empty for every update. */
+  readonly columns: readonly string[];
+  /** pg_trigger.tgenabled: O origin, A always, R replica, D disabled. */
+  readonly enabled: string;
+  readonly constraint: boolean;
+  readonly hasCondition: boolean;
+  /** Its function contains INSERT, UPDATE or DELETE: it may write to other tables. */
+  readonly writes: boolean;
+}
+
+export interface TableFacts {
+  readonly name: TableName;
+  readonly schema: string;
+  readonly table: string;
+  readonly kind: 'table' | 'partitioned';
+  /** The leaves of a partitioned table; empty otherwise. Leaves are not listed as tables themselves. */
+  readonly partitions: readonly TableName[];
+  /** Parents by plain inheritance (INHERITS). */
+  readonly inherits: readonly TableName[];
+  readonly owner: string;
+  /** The server's estimate; -1 where the table was never analyzed. */
+  readonly rows: number;
+  readonly bytes: number;
+  readonly indexes: number;
+  readonly columns: readonly ColumnFacts[];
+  readonly primaryKey: readonly string[];
+  readonly uniques: readonly UniqueFacts[];
+  readonly rowSecurity: 'off' | 'on' | 'forced';
+  readonly unlogged: boolean;
+}
+
+/** A declared foreign key. Where only partitions declare it, it is listed once, on their root. */
+export interface ForeignKey {
+  readonly name: string;
+  readonly table: TableName;
+  readonly columns: readonly string[];
+  readonly parent: TableName;
+  readonly parentColumns: readonly string[];
+  /** True when at least one of its columns may be null. */
+  readonly nullable: boolean;
+  readonly deferrable: boolean;
+  readonly validated: boolean;
+  readonly onDelete: string;
+  readonly onUpdate: string;
+  /** Set when the key is declared on these partitions and not on their root. */
+  readonly onPartitions?: readonly TableName[];
+}
+
+export interface ViewFacts {
+  readonly name: string;
+  readonly materialized: boolean;
+  readonly owner: string;
+  readonly securityInvoker: boolean;
+  readonly reads: readonly TableName[];
+}
+
+export interface FunctionFacts {
+  readonly name: string;
+  readonly language: string;
+  readonly securityDefiner: boolean;
+  readonly owner: string;
+}
+
+export interface SequenceFacts {
+  readonly name: string;
+  readonly owner: string;
+  readonly ownedBy: string | null;
+}
+
+export interface SchemaFacts {
+  readonly name: string;
+  readonly owner: string;
+  /** Of tenantry_owner and tenantry_app, those that may use it already. */
+  readonly usedBy: readonly string[];
+}
+
+/** What the catalogue says about the database, and nothing else. No rows were read. */
+export interface Inspection {
+  readonly database: string;
+  readonly login: string;
+  /** As server_version_num: 150020. */
+  readonly serverVersion: number;
+  readonly tables: readonly TableFacts[];
+  readonly foreignKeys: readonly ForeignKey[];
+  readonly triggers: readonly TriggerFacts[];
+  readonly views: readonly ViewFacts[];
+  readonly functions: readonly FunctionFacts[];
+  readonly sequences: readonly SequenceFacts[];
+  /** Who of our roles may use each schema already. */
+  readonly schemas: readonly SchemaFacts[];
+  /** Tables that belong to extensions: left alone. */
+  readonly extensionTables: readonly string[];
+  /** Foreign tables: never owned, policies do not reach them. */
+  readonly foreignTables: readonly string[];
+  /** Tables that publications send on. */
+  readonly published: readonly { publication: string; table: TableName }[];
+}

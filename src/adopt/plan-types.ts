@@ -1,0 +1,101 @@
+import type { Statement } from '../database/sql.ts';
+import type { Classification } from './classify.ts';
+import type { TableName } from './inspection.ts';
+
+/** The phases in order. A run stops after any of them; undo goes back from any of them. */
+export const phases = ['preflight', 'expand', 'backfill', 'verify', 'tighten', 'shadow', 'enforced'] as const;
+export type Phase = (typeof phases)[number];
+
+interface StepBase {
+  /** `expand/public.orders/column`: stable, so that a run finds its steps again. */
+  readonly id: string;
+  readonly phase: Phase;
+  readonly table: TableName | null;
+}
+
+/** Statements of one short transaction, under a lock time-out, recorded as done in the same transaction. */
+export interface TransactionStep extends StepBase {
+  readonly kind: 'transaction';
+  readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+  /** Holds no lock that stops writers and may take long (VALIDATE). */
+  readonly long?: boolean;
+}
+
+/** An index made CONCURRENTLY, checked for validity and made again when a try left an invalid one. */
+export interface IndexStep extends StepBase {
+  readonly kind: 'index';
+  /** Its name as SQL, schema included. */
+  readonly index: string;
+  readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+}
+
+/** One pass over the pages of a relation: `$1` and `$2` the first page and the one behind the last, `$3` stripes, `$4` the stripe. */
+export interface BackfillStep extends StepBase {
+  readonly kind: 'backfill';
+  readonly relation: TableName;
+  readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+}
+
+/** Reads only; rows that come back are findings. */
+export interface CheckStep extends StepBase {
+  readonly kind: 'check';
+  readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+}
+
+/** Hands the table to the isolation engine. */
+export interface ModeStep extends StepBase {
+  readonly kind: 'mode';
+  readonly mode: 'shadow' | 'enforced';
+  readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+}
+
+export type Step = TransactionStep | IndexStep | BackfillStep | CheckStep | ModeStep;
+
+/** When a row must have its tenant: as it is written, when its transaction commits (deferrable keys), or never (keys that may be null). */
+export type Required = 'at once' | 'at commit' | 'never';
+
+export interface TablePlan extends Classification {
+  readonly schema: string;
+  readonly name: string;
+  readonly owner: string;
+  /** Relations that hold the rows: the table, or its partitions. */
+  readonly leaves: readonly TableName[];
+  readonly primaryKey: readonly string[];
+  readonly rows: number;
+  readonly required: Required;
+  /** Unique keys that stay global, and what becomes of each at contract. */
+  readonly uniques: readonly UniquePlan[];
+}
+
+export interface UniquePlan {
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** `rescope`: unique per tenant from contract on. `keep`: stays as it is. */
+  readonly proposal: 'rescope' | 'keep';
+  readonly reason: string;
+}
+
+/** Everything an adoption will do, as data. */
+export interface Plan {
+  readonly version: 1;
+  readonly database: string;
+  readonly serverVersion: number;
+  /** The name of the tenant column. */
+  readonly column: string;
+  readonly root: {
+    readonly table: TableName;
+    readonly key: readonly string[];
+    readonly nameColumn: string | null;
+  } | null;
+  readonly constant: { readonly name: string; readonly key: string } | null;
+  /** Every table, in the order of its name. */
+  readonly tables: readonly TablePlan[];
+  /** Tables that get a tenant, parents before children. */
+  readonly order: readonly TableName[];
+  readonly steps: readonly Step[];
+}

@@ -1,0 +1,62 @@
+import { descendants } from './graph.ts';
+import type { Inspection, TableFacts, TableName } from './inspection.ts';
+
+/** A table that could be the tenant, with the reasons for it and against it. */
+export interface RootProposal {
+  readonly table: TableName;
+  /** 0 to 100; proposals come best first. */
+  readonly score: number;
+  readonly reasons: readonly string[];
+  /** Tables that hang on it by foreign keys. */
+  readonly reaches: number;
+}
+
+const telling =
+  /^(tenant|organi[sz]ation|org|account|compan(y|ie)|workspace|shop|store|merchant|team|client|customer_account|site|practice|clinic|school)e?s?$/i;
+const nameColumns = ['name', 'title', 'display_name', 'company_name', 'shop_name', 'label', 'email', 'slug', 'code'];
+
+/** The likeliest tenant roots, best first; at most five. Empty when no table has anything hanging on it. */
+export function proposeRoots(inspection: Inspection): RootProposal[] {
+  const others = Math.max(inspection.tables.length - 1, 1);
+  return inspection.tables
+    .map((table) => propose(inspection, table, others))
+    .filter((proposal) => proposal.reaches > 0)
+    .sort((a, b) => b.score - a.score || b.reaches - a.reaches || (a.table < b.table ? -1 : 1))
+    .slice(0, 5);
+}
+
+function propose(inspection: Inspection, table: TableFacts, others: number): RootProposal {
+  const below = descendants(inspection, table.name);
+  const reasons = [`${below.size} of ${others} other tables hang on it by foreign keys`];
+  let score = 60 * (below.size / others);
+  if (telling.test(table.table)) {
+    score += 25;
+    reasons.push(`tenants are often called "${table.table}"`);
+  }
+  const parents = new Set(
+    inspection.foreignKeys.filter((key) => key.table === table.name && !below.has(key.parent)).map((key) => key.parent),
+  );
+  parents.delete(table.name);
+  if (parents.size === 0) {
+    score += 10;
+    reasons.push('it hangs on no other table');
+  } else {
+    score -= 5;
+    reasons.push(`it hangs on ${[...parents].join(', ')} itself`);
+  }
+  if (nameColumn(table) !== undefined) {
+    score += 3;
+    reasons.push(`its rows have a name (${nameColumn(table)})`);
+  }
+  if (table.primaryKey.length !== 1) {
+    score -= 20;
+    reasons.push('it has no primary key of one column');
+  } else score += 2;
+  return { table: table.name, score: Math.max(0, Math.min(100, Math.round(score))), reasons, reaches: below.size };
+}
+
+/** The column that organizations take their names from, if one looks like it. */
+export function nameColumn(table: TableFacts): string | undefined {
+  const columns = new Set(table.columns.map((column) => column.name));
+  return nameColumns.find((name) => columns.has(name));
+}

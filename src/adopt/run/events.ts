@@ -1,0 +1,37 @@
+import type { TableName } from '../inspection.ts';
+import type { Phase } from '../plan-types.ts';
+
+/** What a run tells while it works. */
+export type AdoptEvent =
+  | { readonly type: 'phase'; readonly phase: Phase; readonly steps: number }
+  | {
+      readonly type: 'step';
+      readonly phase: Phase;
+      readonly id: string;
+      readonly table: TableName | null;
+      readonly undone?: boolean;
+    }
+  | {
+      readonly type: 'progress';
+      readonly phase: Phase;
+      readonly table: TableName;
+      /** Rows filled so far in this table. */
+      readonly rows: number;
+      /** 0 to 1, by pages passed. */
+      readonly fraction: number;
+      readonly rowsPerSecond: number;
+      readonly secondsLeft: number;
+      /** False while an old snapshot keeps the server from pruning: then plain batches are used. */
+      readonly striped: boolean;
+    }
+  | {
+      readonly type: 'lock';
+      readonly id: string;
+      readonly attempt: number;
+      readonly outcome: 'done' | 'lock timeout' | 'deadlock';
+      readonly milliseconds: number;
+      readonly blockers: readonly string[];
+    }
+  | { readonly type: 'warning'; readonly message: string };
+
+export type OnEvent = (event: AdoptEvent) => void | Promise<void>;

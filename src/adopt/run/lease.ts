@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto';
+import type { PoolLike } from '../../database/kernel.ts';
+import { TenantryError } from '../../errors.ts';
+import type { Fence, State } from './state.ts';
+
+/** How long a lease lasts without a heartbeat, in seconds. A runner that was killed frees it at once: its backend is gone. */
+const leaseSeconds = 30;
+const heartbeatMilliseconds = 5000;
+
+export interface Lease {
+  readonly fence: Fence;
+  /** Throws when the lease was lost: another runner has taken over. */
+  assertHeld(): void;
+  release(lastError: string | null): Promise<void>;
+}
+
+/**
+ * Takes the run for this process. The lease is a row, not an advisory lock: it can be read, it has a time, and it fences every
+ * write of state. A connection is kept for it, so that the server itself tells when its holder has died.
+ *
+ * @throws TNT_ADOPT_RUNNING while another runner holds it
+ */
+export async function takeLease(pool: PoolLike, state: State, runId: string): Promise<Lease> {
+  const fence: Fence = { runId, runner: randomUUID() };
+  const client = await pool.connect();
+  let lost: Error | undefined;
+  const onLost = (error: Error): void => {
+    lost = error;
+  };
+  if ('on' in client && typeof client.on === 'function') client.on('error', onLost);
+  try {
+    const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid');
+    const pid = rows[0]?.pid ?? 0;
+    if (!(await state.takeLease(client, fence, pid, leaseSeconds))) {
+      throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process is running this adoption.');
+    }
+    const beat = async (): Promise<void> => {
+      try {
+        if (!(await state.takeLease(client, fence, pid, leaseSeconds))) lost = new Error('taken over');
+      } catch (error) {
+        lost = error instanceof Error ? error : new Error(String(error));
+      }
+    };
+    const timer = setInterval(() => void beat(), heartbeatMilliseconds);
+    timer.unref();
+    return {
+      fence,
+      assertHeld() {
+        if (lost !== undefined) {
+          throw new TenantryError('TNT_ADOPT_RUNNING', 'This process lost its hold on the adoption.', { cause: lost });
+        }
+      },
+      async release(lastError) {
+        clearInterval(timer);
+        let broken: Error | undefined = lost;
+        try {
+          if (lost === undefined) await state.dropLease(client, fence, lastError);
+        } catch (error) {
+          broken = error instanceof Error ? error : new Error(String(error));
+        } finally {
+          client.release(broken);
+        }
+      },
+    };
+  } catch (error) {
+    client.release();
+    throw error;
+  }
+}

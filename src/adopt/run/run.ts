@@ -1,0 +1,164 @@
+import type { PoolLike } from '../../database/kernel.ts';
+import type { LockOptions } from '../../database/locks.ts';
+import type { Queryable } from '../../database/sql.ts';
+import { TenantryError } from '../../errors.ts';
+import type { Isolation } from '../../isolation/index.ts';
+import { type ModeStep, type Phase, phases, type Plan, type Step, type TablePlan } from '../plan-types.ts';
+import { type BackfillOptions, runBackfill } from './backfill-run.ts';
+import type { OnEvent } from './events.ts';
+import { takeLease } from './lease.ts';
+import type { RunRow, State, StepRow } from './state.ts';
+import {
+  assertGoing,
+  type Finding,
+  lockOptions,
+  mark,
+  readFindings,
+  type RunContext,
+  runIndexStep,
+  runTransaction,
+  runTransactionStep,
+} from './steps-run.ts';
+import { runStatements } from '../../database/locks.ts';
+
+export interface EngineOptions {
+  readonly pool: PoolLike;
+  readonly schema: string;
+  readonly state: State;
+  readonly isolation: Isolation;
+  readonly locks: LockOptions;
+  readonly backfill: BackfillOptions;
+  /** Enforce although shadow has counted statements that will change. */
+  readonly force: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly onEvent: OnEvent;
+}
+
+/** Runs every step that is not done, phase by phase, up to and with `to`. The run must be open. */
+export async function runForward(options: EngineOptions, run: RunRow, to: Phase): Promise<void> {
+  await withLease(options, run, async (context) => {
+    const steps = new Map((await options.state.selectSteps(options.pool, run.id)).map((row) => [row.id, row]));
+    for (const phase of phases.slice(0, phases.indexOf(to) + 1)) {
+      const open = run.plan.steps.filter((step) => step.phase === phase && steps.get(step.id)?.status !== 'done');
+      if (open.length > 0) await options.onEvent({ type: 'phase', phase, steps: open.length });
+      await runPhase(options, context, run.plan, open, steps);
+      if (phases.indexOf(phase) > phases.indexOf(run.phase) || run.direction === 'undo') {
+        await options.state.setPhase(options.pool, context.lease.fence, phase, 'forward');
+      }
+    }
+  });
+}
+
+/** Takes the done steps back in reverse order, down to and without `to`. */
+export async function runUndo(options: EngineOptions, run: RunRow, to: Phase): Promise<void> {
+  await withLease(options, run, async (context) => {
+    const rows = new Map((await options.state.selectSteps(options.pool, run.id)).map((row) => [row.id, row]));
+    const first = phases.indexOf(to);
+    // what is recorded is how far it may have come: a kill in the middle of an undo leaves no claim that is too high
+    const lowest = phases[Math.min(first, phases.indexOf(run.phase))] ?? 'preflight';
+    await options.state.setPhase(options.pool, context.lease.fence, lowest, 'undo');
+    for (const step of [...run.plan.steps].reverse()) {
+      const status = rows.get(step.id)?.status ?? 'pending';
+      if (phases.indexOf(step.phase) <= first || status === 'pending' || status === 'undone') continue;
+      assertGoing(context);
+      await undoStep(options, context, run.plan, step);
+      await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table, undone: true });
+    }
+    if (to === 'preflight') await options.state.closeUndone(options.pool, context.lease.fence);
+    else await options.state.setPhase(options.pool, context.lease.fence, to, 'forward');
+  });
+}
+
+async function withLease(
+  options: EngineOptions,
+  run: RunRow,
+  work: (context: RunContext) => Promise<void>,
+): Promise<void> {
+  const lease = await takeLease(options.pool, options.state, run.id);
+  let failure: string | null = null;
+  try {
+    const { pool, schema, state, locks, signal, onEvent } = options;
+    await work({ pool, schema, state, lease, locks, signal, onEvent });
+  } catch (error) {
+    failure = error instanceof Error ? error.message : String(error);
+    throw error;
+  } finally {
+    await lease.release(failure);
+  }
+}
+
+async function runPhase(
+  options: EngineOptions,
+  context: RunContext,
+  plan: Plan,
+  steps: readonly Step[],
+  rows: ReadonlyMap<string, StepRow>,
+): Promise<void> {
+  const findings: Finding[] = [];
+  for (const step of steps) {
+    assertGoing(context);
+    if (step.kind === 'transaction') await runTransactionStep(context, step);
+    else if (step.kind === 'index') await runIndexStep(context, step);
+    else if (step.kind === 'backfill')
+      await runBackfill(context, step, rows.get(step.id)?.cursor ?? null, options.backfill);
+    else if (step.kind === 'mode') await runMode(options, context, plan, step, step.mode);
+    else {
+      const found = await readFindings(options.pool, options.schema, step);
+      findings.push(...found);
+      if (found.length === 0) await mark(context, options.pool, step.id, 'done');
+    }
+    await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table });
+  }
+  if (findings.length > 0) throw verifyFailed(findings);
+}
+
+export function verifyFailed(findings: readonly Finding[]): TenantryError {
+  const first = findings[0];
+  return new TenantryError(
+    'TNT_ADOPT_VERIFY_FAILED',
+    `The data does not agree with the plan: ${findings.length} finding${findings.length === 1 ? '' : 's'}, first ${first?.table ?? ''}: ${first?.message ?? ''}.`,
+    { details: { findings } },
+  );
+}
+
+async function undoStep(options: EngineOptions, context: RunContext, plan: Plan, step: Step): Promise<void> {
+  if (step.kind === 'mode') {
+    await runMode(options, context, plan, step, step.mode === 'enforced' ? 'shadow' : 'off', 'undone');
+  } else if (step.kind === 'index') {
+    await runStatements(options.pool, step.down, lockOptions(context, step.id));
+    await mark(context, options.pool, step.id, 'undone');
+  } else await runTransaction(context, step, step.down, 'undone');
+}
+
+async function runMode(
+  { isolation, locks, force, pool }: EngineOptions,
+  context: RunContext,
+  plan: Plan,
+  step: ModeStep,
+  mode: 'off' | 'shadow' | 'enforced',
+  status: 'done' | 'undone' = 'done',
+): Promise<void> {
+  const table = requireTable(plan, step);
+  const name = `${table.schema}.${table.name}`;
+  const shared = { ...locks, ...lockOptions(context, step.id), column: plan.column };
+  await mark(context, pool, step.id, 'running');
+  if (mode === 'shadow') await isolation.shadow(name, shared);
+  else if (mode === 'enforced') await isolation.enforce(name, { ...shared, force });
+  else await isolation.off(name, { ...shared, restoreOwner: true });
+  await mark(context, pool, step.id, status);
+}
+
+function requireTable(plan: Plan, step: Step): TablePlan {
+  const table = plan.tables.find((t) => t.table === step.table);
+  if (table === undefined) throw new TenantryError('TNT_INTERNAL', `step ${step.id} has no table`);
+  return table;
+}
+
+/** Every check of the plan, on one connection, now. */
+export async function readAllFindings(db: Queryable, schema: string, plan: Plan): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const step of plan.steps) {
+    if (step.kind === 'check') findings.push(...(await readFindings(db, schema, step)));
+  }
+  return findings;
+}

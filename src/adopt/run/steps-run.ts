@@ -1,0 +1,162 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sqlStateOf } from '../../database/database-error.ts';
+import { describeBlocker } from '../../database/blockers.ts';
+import type { PoolLike } from '../../database/kernel.ts';
+import { type LockOptions, runStatements, withLockRetry } from '../../database/locks.ts';
+import { type Queryable, renderSchema, type Row, type Statement } from '../../database/sql.ts';
+import { TenantryError } from '../../errors.ts';
+import type { CheckStep, IndexStep, Step, TransactionStep } from '../plan-types.ts';
+import type { OnEvent } from './events.ts';
+import type { Lease } from './lease.ts';
+import type { State } from './state.ts';
+
+/** What every step needs of its run. */
+export interface RunContext {
+  readonly pool: PoolLike;
+  readonly schema: string;
+  readonly state: State;
+  readonly lease: Lease;
+  readonly locks: LockOptions;
+  readonly signal: AbortSignal | undefined;
+  readonly onEvent: OnEvent;
+}
+
+export function lockOptions(context: RunContext, id: string): LockOptions {
+  return {
+    ...context.locks,
+    ...(context.signal === undefined ? {} : { signal: context.signal }),
+    onAttempt: (attempt) => {
+      context.locks.onAttempt?.(attempt);
+      void context.onEvent({
+        type: 'lock',
+        id,
+        attempt: attempt.attempt,
+        outcome: attempt.outcome,
+        milliseconds: attempt.milliseconds,
+        blockers: attempt.blockers.map(describeBlocker),
+      });
+    },
+  };
+}
+
+export function assertGoing(context: RunContext): void {
+  if (context.signal?.aborted === true)
+    throw new TenantryError('TNT_INTERRUPTED', 'The adoption was stopped; its state is kept.');
+  context.lease.assertHeld();
+}
+
+export async function mark(
+  context: RunContext,
+  db: Queryable,
+  id: string,
+  status: 'running' | 'done' | 'undone',
+): Promise<void> {
+  if (!(await context.state.setStep(db, context.lease.fence, id, status))) {
+    throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process has taken over this adoption.');
+  }
+}
+
+/** Names in the plan are qualified; nothing may be looked up in schemas of the application. */
+const pinSearchPath = 'set local search_path = pg_catalog, pg_temp';
+
+/** The statements and the record of the step, in one transaction: it happened, or it did not. */
+export async function runTransaction(
+  context: RunContext,
+  step: Step,
+  statements: readonly Statement[],
+  status: 'done' | 'undone',
+): Promise<void> {
+  await withLockRetry(
+    context.pool,
+    async (tx) => {
+      await mark(context, tx, step.id, status);
+      await tx.query(pinSearchPath);
+      // one message: the locks are held for one round trip
+      const text = statements.map((statement) => statement.text).join(';\n');
+      if (text !== '') await tx.query(renderSchema(text, context.schema));
+    },
+    lockOptions(context, step.id),
+  );
+}
+
+export async function runTransactionStep(context: RunContext, step: TransactionStep): Promise<void> {
+  await runTransaction(context, step, step.up, 'done');
+}
+
+const indexTries = 8;
+
+/** Makes an index concurrently; what a failed or killed try left behind is invalid, and is removed and made again. */
+export async function runIndexStep(context: RunContext, step: IndexStep): Promise<void> {
+  await mark(context, context.pool, step.id, 'running');
+  for (let attempt = 1; ; attempt += 1) {
+    assertGoing(context);
+    const found = await selectIndexState(context.pool, step.index);
+    if (found === 'valid') break;
+    try {
+      const statements =
+        found === 'invalid'
+          ? [
+              {
+                purpose: 'left invalid by a try that failed',
+                text: `drop index concurrently if exists ${step.index}`,
+                outsideTransaction: true,
+              },
+            ]
+          : step.up;
+      await runStatements(
+        context.pool,
+        statements.map((s) => ({ ...s, text: renderSchema(s.text, context.schema) })),
+        { ...lockOptions(context, step.id), attempts: 1 },
+      );
+    } catch (error) {
+      const cause = error instanceof TenantryError ? error.cause : error;
+      const state = sqlStateOf(cause);
+      // 42P07: a try whose client died has gone on and made it
+      const again = state === '55P03' || state === '40P01' || state === '42P07' || state === '42704';
+      if (!again || attempt >= indexTries) throw error;
+      await sleep(
+        Math.min(2000, 100 * 2 ** attempt),
+        undefined,
+        context.signal ? { signal: context.signal } : {},
+      ).catch(() => undefined);
+    }
+  }
+  await mark(context, context.pool, step.id, 'done');
+}
+
+async function selectIndexState(db: Queryable, index: string): Promise<'absent' | 'invalid' | 'valid'> {
+  const { rows } = await db.query<Row & { valid: boolean }>(
+    `select x.indisvalid and x.indisready as valid from pg_catalog.pg_index x where x.indexrelid = pg_catalog.to_regclass($1::text)`,
+    [index],
+  );
+  if (rows[0] === undefined) return 'absent';
+  return rows[0].valid ? 'valid' : 'invalid';
+}
+
+export interface Finding {
+  readonly table: string;
+  /** `12 rows without a tenant`. */
+  readonly message: string;
+  readonly rows: number;
+  /** Keys of some of the rows. */
+  readonly keys: readonly string[];
+}
+
+/** Runs the reading statements of a check; each row is a finding. */
+export async function readFindings(db: Queryable, schema: string, step: CheckStep): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { text } of step.up) {
+    const { rows } = await db.query<Row & { finding: string; rows: number; keys: string[] }>(
+      renderSchema(text, schema),
+    );
+    findings.push(
+      ...rows.map(({ finding, rows: count, keys }) => ({
+        table: step.table ?? '',
+        message: `${count.toLocaleString('en-US')} ${finding}`,
+        rows: count,
+        keys,
+      })),
+    );
+  }
+  return findings;
+}

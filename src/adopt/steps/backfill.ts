@@ -1,0 +1,106 @@
+import { ident, type Statement } from '../../database/sql.ts';
+import type { TableName, TriggerFacts } from '../inspection.ts';
+import type { BackfillStep, Phase, Plan, Step, TablePlan } from '../plan-types.ts';
+import { joinCondition, rootKeyText } from '../tenant-sql.ts';
+import { backfillSetting, planUnguard } from './fill.ts';
+
+/**
+ * One stripe of a window of pages: rows whose line pointer leaves the residue `$4` modulo `$3`. Between two stripes the server
+ * prunes what the first one left behind, so that the later ones stay in the page and touch no index.
+ */
+export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phase: Phase): BackfillStep {
+  const column = ident(plan.column);
+  const value =
+    table.class === 'root'
+      ? `tenantry.adopt_organization(${rootKeyText('t', plan.root?.key ?? [])}, ${
+          plan.root?.nameColumn == null ? 'null::text' : `t.${ident(plan.root.nameColumn)}::text`
+        })`
+      : parentValue(plan, table);
+  return {
+    id: `${phase}/${leaf}/rows`,
+    phase,
+    table: table.table,
+    kind: 'backfill',
+    relation: leaf,
+    up: [
+      {
+        purpose: `${plan.column} of ${leaf}, window by window`,
+        text: `update only ${leaf} t set ${column} = ${value} where t.ctid >= pg_catalog.format('(%s,0)', $1::bigint)::pg_catalog.tid and t.ctid < pg_catalog.format('(%s,0)', $2::bigint)::pg_catalog.tid and t.${column} is null and pg_catalog.mod(((t.ctid::text::point)[1])::int, $3::int) = $4::int`,
+      },
+    ],
+    down: [],
+  };
+}
+
+function parentValue(plan: Plan, table: TablePlan): string {
+  const column = ident(plan.column);
+  const values = table.via.map(
+    (key) => `(select p.${column} from ${key.parent} p where ${joinCondition(key, 't', 'p')})`,
+  );
+  return values.length === 1 ? (values[0] ?? 'null') : `coalesce(${values.join(', ')})`;
+}
+
+/** The backfill of one table, with the host's own update triggers out of its way. */
+export function planBackfill(plan: Plan, table: TablePlan, triggers: readonly TriggerFacts[]): Step[] {
+  const base = { phase: 'backfill', table: table.table, kind: 'transaction' } as const;
+  const suspended = triggers.filter((trigger) => trigger.table === table.table && wouldFire(trigger));
+  const before: Step[] = [];
+  const after: Step[] = [];
+  if (suspended.length > 0) {
+    const originals = suspended.flatMap(original);
+    before.push({
+      ...base,
+      id: `backfill/${table.table}/suspend`,
+      up: suspended.flatMap((trigger) => guarded(trigger)),
+      down: originals,
+    });
+    after.push({
+      ...base,
+      id: `backfill/${table.table}/resume`,
+      up: originals,
+      down: suspended.flatMap((trigger) => guarded(trigger)),
+    });
+  }
+  const unguard = planUnguard(plan, table);
+  after.push({ ...base, id: `backfill/${table.table}/unguard`, up: unguard.up, down: unguard.down });
+  const rows = table.class === 'root' ? [] : table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'backfill'));
+  return [...before, ...rows, ...after];
+}
+
+/** A trigger of the host that an update of the tenant column alone would fire: it would stamp `updated_at` on every row. */
+export function wouldFire(trigger: TriggerFacts): boolean {
+  return (
+    trigger.events.includes('update') &&
+    trigger.columns.length === 0 &&
+    !trigger.constraint &&
+    (trigger.enabled === 'O' || trigger.enabled === 'A')
+  );
+}
+
+function original(trigger: TriggerFacts): Statement[] {
+  return withState(trigger, replaceable(trigger.definition), 'the trigger as it was');
+}
+
+function guarded(trigger: TriggerFacts): Statement[] {
+  const definition = replaceable(trigger.definition);
+  const at = definition.lastIndexOf(' EXECUTE FUNCTION ');
+  const guard = `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`;
+  const head = definition.slice(0, at);
+  const condition = trigger.hasCondition ? / WHEN \((.*)\)$/s.exec(head) : null;
+  const text =
+    condition?.[1] === undefined
+      ? `${head} when (${guard})${definition.slice(at)}`
+      : `${head.slice(0, condition.index)} when ((${condition[1]}) and ${guard})${definition.slice(at)}`;
+  return withState(trigger, text, 'this trigger of the application sleeps through the backfill, and for it alone');
+}
+
+function replaceable(definition: string): string {
+  return definition.replace(/^CREATE TRIGGER/, 'create or replace trigger');
+}
+
+function withState(trigger: TriggerFacts, text: string, purpose: string): Statement[] {
+  const statement = { purpose, text };
+  return trigger.enabled === 'A'
+    ? [statement, { purpose, text: `alter table ${trigger.table} enable always trigger ${ident(trigger.name)}` }]
+    : [statement];
+}

@@ -1,0 +1,203 @@
+import { ident, literal, type Statement } from '../../database/sql.ts';
+import type { ForeignKey } from '../inspection.ts';
+import type { Plan, TablePlan } from '../plan-types.ts';
+import {
+  createAliases,
+  joinCondition,
+  type RouteEnd,
+  rootKeyText,
+  type TenantGraph,
+  tenantOfRow,
+} from '../tenant-sql.ts';
+import { keysFromChildren } from './expand.ts';
+import { type FunctionRole, functionName, triggerNames } from './names.ts';
+
+/** While a backfill runs, its own statements carry this setting: they bring the value themselves, set by set. */
+export const backfillSetting = 'app.adopt_backfill';
+
+interface UpDown {
+  readonly up: Statement[];
+  readonly down: Statement[];
+}
+
+/**
+ * The triggers that keep the column right while the old application writes. They recompute on every change of a key, refuse a
+ * tenant that contradicts the parent, and run as tenantry_owner, whom no policy blinds. `guarded`: the backfill's own updates
+ * pass by, because they carry the value already.
+ */
+export function planFill(plan: Plan, table: TablePlan, guarded = true): UpDown {
+  const functions: UpDown[] = [
+    triggerFunction('fill', table, table.class === 'root' ? rootBody(plan, table) : childBody(plan, table)),
+  ];
+  const triggers = fillTriggers(plan, table, guarded);
+  const children = keysFromChildren(plan, table.table);
+  if (table.class !== 'root' && children.length > 0) {
+    functions.push(triggerFunction('cascade', table, cascadeBody(plan, table)));
+    triggers.push(cascadeTrigger(plan, table));
+  }
+  if (table.required === 'at commit') {
+    functions.push(triggerFunction('settle', table, settleBody(plan, table)));
+    triggers.push(settleTrigger(plan, table));
+  }
+  const names = Object.values(triggerNames);
+  return {
+    up: [...functions.flatMap((f) => f.up), ...triggers],
+    down: [
+      ...names.map((name) => ({ purpose: 'as before', text: `drop trigger if exists ${name} on ${table.table}` })),
+      ...functions.flatMap((f) => f.down),
+    ],
+  };
+}
+
+/** Takes the guard away: from here on nothing passes by the trigger. */
+export function planUnguard(plan: Plan, table: TablePlan): UpDown {
+  return { up: fillTriggers(plan, table, false), down: fillTriggers(plan, table, true) };
+}
+
+function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement[] {
+  const column = ident(plan.column);
+  const keys = table.class === 'root' ? (plan.root?.key ?? []) : table.via.flatMap((key) => key.columns);
+  const changed = [...new Set(keys)].map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`);
+  const condition = [`new.${column} is null`, `new.${column} is distinct from old.${column}`, ...changed].join(' or ');
+  const guard = guarded ? ` and pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'` : '';
+  const execute = `execute function ${functionName('fill', table.table)}()`;
+  return [
+    {
+      purpose: 'every new row gets its tenant',
+      text: `create or replace trigger ${triggerNames.insert} before insert on ${table.table} for each row ${execute}`,
+    },
+    {
+      // not UPDATE OF: that would miss a key set by another trigger, and rows that move while the backfill passes
+      purpose: 'and so does every row that changes, also while the backfill passes',
+      text: `create or replace trigger ${triggerNames.update} before update on ${table.table} for each row when ((${condition})${guard}) ${execute}`,
+    },
+  ];
+}
+
+function triggerFunction(role: FunctionRole, table: TablePlan, body: string): UpDown {
+  const name = functionName(role, table.table);
+  return {
+    up: [
+      {
+        purpose: `what the ${role} trigger of ${table.table} does`,
+        text: `create or replace function ${name}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$\n${body}$body$`,
+      },
+      {
+        purpose: 'it runs as the owner of the tables to come',
+        text: `alter function ${name}() owner to tenantry_owner`,
+      },
+    ],
+    down: [{ purpose: 'as before', text: `drop function if exists ${name}()` }],
+  };
+}
+
+function rootBody(plan: Plan, table: TablePlan): string {
+  const column = ident(plan.column);
+  const key = (alias: string): string => rootKeyText(alias, plan.root?.key ?? []);
+  const name = plan.root?.nameColumn ?? null;
+  const label = name === null ? 'null::text' : `new.${ident(name)}::text`;
+  return `declare
+  v_tenant uuid;
+begin
+  if tg_op = 'UPDATE' and old.${column} is not null then
+    if new.${column} is distinct from old.${column} then
+      raise exception 'tenantry: % of a row of % cannot change', ${literal(plan.column)}, ${literal(table.table)} using errcode = '23514';
+    end if;
+    update tenantry.organizations set key = ${key('new')} where id = old.${column} and key = ${key('old')};
+    return new;
+  end if;
+  v_tenant := tenantry.adopt_organization(${key('new')}, ${label});
+  if new.${column} is not null and new.${column} <> v_tenant then
+    raise exception 'tenantry: % of a new row of % is not that of its organization', ${literal(plan.column)}, ${literal(table.table)} using errcode = '23514';
+  end if;
+  new.${column} := v_tenant;
+  return new;
+end `;
+}
+
+/** Aliases that already hold the tenant end a route; those of unfilled parents climb on to the root. */
+function climbing(plan: Plan): { graph: TenantGraph; end: RouteEnd } {
+  const graph: TenantGraph = {
+    nodes: new Map(plan.tables.map((t) => [t.table, t])),
+    rootKey: plan.root?.key ?? [],
+  };
+  const column = ident(plan.column);
+  return { graph, end: (name, alias) => (name === plan.root?.table ? `${alias}.${column}` : undefined) };
+}
+
+function lookUps(plan: Plan, key: ForeignKey): string {
+  const column = ident(plan.column);
+  const present = key.columns.map((c) => `new.${ident(c)} is not null`).join(' and ');
+  const where = joinCondition(key, 'new', 'p');
+  const { graph, end } = climbing(plan);
+  const above = tenantOfRow(graph, key.parent, 'p', createAliases(), end);
+  const climb =
+    key.parent === plan.root?.table
+      ? ''
+      : `    if v_tenant is null then
+      select ${above.expression} into v_tenant from ${key.parent} p ${above.joins.join(' ')} where ${where};
+    end if;\n`;
+  return `  if v_tenant is null and ${present} then
+    select p.${column} into v_tenant from ${key.parent} p where ${where};
+${climb}  end if;\n`;
+}
+
+function childBody(plan: Plan, table: TablePlan): string {
+  const column = ident(plan.column);
+  return `declare
+  v_tenant uuid;
+begin
+${table.via.map((key) => lookUps(plan, key)).join('')}  if v_tenant is null then
+    -- no parent yet (a deferred key) or none at all: what the row had, what was asked for, or the caller's own
+    if tg_op = 'UPDATE' then
+      new.${column} := coalesce(new.${column}, old.${column});
+    else
+      new.${column} := coalesce(new.${column}, tenantry.context_tenant());
+    end if;
+    return new;
+  end if;
+  if new.${column} is not null and new.${column} <> v_tenant
+     and (tg_op = 'INSERT' or new.${column} is distinct from old.${column}) then
+    raise exception 'tenantry: % of % contradicts %', ${literal(plan.column)}, ${literal(table.table)}, ${literal(table.via.map((k) => k.parent).join(', '))} using errcode = '23514';
+  end if;
+  new.${column} := v_tenant;
+  return new;
+end `;
+}
+
+/** A parent that moved to another tenant takes its rows along, as ON UPDATE CASCADE of a composite key would. */
+function cascadeBody(plan: Plan, table: TablePlan): string {
+  const column = ident(plan.column);
+  const updates = keysFromChildren(plan, table.table).map(({ child, key }) => {
+    const where = key.columns.map((c, i) => `c.${ident(c)} = new.${ident(key.parentColumns[i] ?? '')}`).join(' and ');
+    return `  update ${child.table} c set ${column} = new.${column} where ${where} and c.${column} is distinct from new.${column};\n`;
+  });
+  return `begin\n${updates.join('')}  return null;\nend `;
+}
+
+function cascadeTrigger(plan: Plan, table: TablePlan): Statement {
+  const column = ident(plan.column);
+  return {
+    purpose: 'a row that moves to another tenant takes along what hangs on it',
+    text: `create or replace trigger ${triggerNames.cascade} after update on ${table.table} for each row when (old.${column} is not null and old.${column} is distinct from new.${column}) execute function ${functionName('cascade', table.table)}()`,
+  };
+}
+
+/** A deferrable key lets a child come before its parent: when the transaction commits, the parent is there. */
+function settleBody(plan: Plan, table: TablePlan): string {
+  const column = ident(plan.column);
+  const row = table.primaryKey.length > 0 ? table.primaryKey : [...new Set(table.via.flatMap((key) => key.columns))];
+  const where = row.map((c) => `t.${ident(c)} = new.${ident(c)}`).join(' and ');
+  // touching the column runs the fill trigger, which now finds the parent
+  return `begin
+  update ${table.table} t set ${column} = null where ${where} and t.${column} is null;
+  return null;
+end `;
+}
+
+function settleTrigger(plan: Plan, table: TablePlan): Statement {
+  return {
+    purpose: 'rows that came before their parent get its tenant when the transaction commits',
+    text: `create constraint trigger ${triggerNames.settle} after insert or update on ${table.table} deferrable initially deferred for each row when (new.${ident(plan.column)} is null) execute function ${functionName('settle', table.table)}()`,
+  };
+}

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import { ident, qualifiedName } from '../../database/sql.ts';
+import type { TableName } from '../inspection.ts';
+
+/** Names of what a plan adds to the host's tables. Each fits PostgreSQL's 63 bytes and is the same in every run. */
+export const triggerNames = {
+  // last among the BEFORE triggers, which fire by name: a host trigger may still set the key
+  insert: 'zz_tenantry_fill_insert',
+  update: 'zz_tenantry_fill_update',
+  cascade: 'zz_tenantry_cascade',
+  settle: 'zz_tenantry_settle',
+} as const;
+
+export type FunctionRole = 'fill' | 'cascade' | 'settle';
+
+/** The trigger function of a table, in Tenantry's schema. */
+export function functionName(role: FunctionRole, table: TableName): string {
+  return `tenantry.${ident(`adopt_${role}_${shorten(table.replaceAll(/[^a-zA-Z0-9]+/g, '_').toLowerCase(), 30)}_${hash(table)}`)}`;
+}
+
+/** `orders_tenant_id_idx`, shortened with a hash where it would be too long. */
+export function objectName(table: string, column: string, suffix: string): string {
+  const name = `${table}_${column}_${suffix}`;
+  return Buffer.byteLength(name) <= 63 ? name : `${shorten(name, 45)}_${hash(name)}_${suffix}`;
+}
+
+export function indexName(schema: string, table: string, column: string): string {
+  return qualifiedName(schema, objectName(table, column, 'idx'));
+}
+
+function shorten(text: string, bytes: number): string {
+  let short = text;
+  while (Buffer.byteLength(short) > bytes) short = short.slice(0, -1);
+  return short;
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
+}

@@ -1,0 +1,60 @@
+import { ident, type Statement } from '../../database/sql.ts';
+import { policiesOf, replacePolicies } from '../../isolation/policy.ts';
+import type { Inspection } from '../inspection.ts';
+import type { Phase, Plan, Step, TablePlan } from '../plan-types.ts';
+import { planBackfill } from './backfill.ts';
+import { planColumn, planConstant, planSchemas, planTriggers } from './expand.ts';
+import { planTighten } from './tighten.ts';
+import { planVerify } from './verify.ts';
+
+/** Every step of every phase, in the order in which they run; undo takes them the other way round. */
+export function planSteps(plan: Plan, inspection: Inspection): Step[] {
+  const byName = new Map(plan.tables.map((table) => [table.table, table]));
+  const tables = plan.order.flatMap((name) => byName.get(name) ?? []);
+  return [
+    ...planSchemas(plan, inspection),
+    ...(plan.constant === null ? [] : [planConstant(plan.constant)]),
+    // every column before any trigger: a trigger that takes children along finds their columns, on the way back too
+    ...tables.map((table) => planColumn(plan, table)),
+    ...tables.flatMap((table) => planTriggers(plan, table)),
+    ...(plan.constant === null ? tables.flatMap((table) => planBackfill(plan, table, inspection.triggers)) : []),
+    ...tables.flatMap((table) => planVerify(plan, table)),
+    ...tables.flatMap((table) => planTighten(plan, table)),
+    ...tables.map((table) => modeStep(plan, table, 'shadow')),
+    ...tables.map((table) => modeStep(plan, table, 'enforced')),
+  ];
+}
+
+/** The isolation engine reads the table again and does this in one transaction; the statements here are for the reader. */
+function modeStep(plan: Plan, table: TablePlan, mode: 'shadow' | 'enforced'): Step {
+  const target = { schema: table.schema, table: table.name };
+  const declaration = { ...target, column: plan.column, key: { kind: 'uuid' } as const };
+  const ownership: Statement[] = [
+    {
+      purpose: `policies do not bind an owner: ${table.owner} keeps what a running application uses`,
+      text: `alter table ${table.table} owner to tenantry_owner`,
+    },
+    {
+      purpose: 'the application goes on reading and writing',
+      text: `grant select, insert, update, delete on ${table.table} to ${ident(table.owner)}, tenantry_app`,
+    },
+  ];
+  return {
+    id: `${mode}/${table.table}/mode`,
+    phase: mode,
+    table: table.table,
+    kind: 'mode',
+    mode,
+    up: [
+      ...(mode === 'shadow' ? ownership : []),
+      ...replacePolicies(target, policiesOf(declaration, { mode })),
+      { purpose: 'bind everybody but the owner', text: `alter table ${table.table} enable row level security` },
+    ],
+    down: [],
+  };
+}
+
+/** The steps of one phase. */
+export function stepsOf(plan: Plan, phase: Phase): Step[] {
+  return plan.steps.filter((step) => step.phase === phase);
+}

@@ -1,0 +1,24 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createSampleShop } from '../../src/adopt/sample/generate.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+
+let db: TestDatabase;
+let again: TestDatabase;
+beforeAll(async () => {
+  [db, again] = await Promise.all([createTestDatabase(), createTestDatabase()]);
+});
+afterAll(async () => {
+  await Promise.all([db.drop(), again.drop()]);
+});
+
+test('the sample shop has at least the rows asked for, and the same ones for the same seed', async () => {
+  const first = await createSampleShop(db.admin, { rows: 2000, seed: 7 });
+  const second = await createSampleShop(again.admin, { rows: 2000, seed: 7 });
+  expect(first.rows).toBeGreaterThanOrEqual(2000);
+  expect(second).toEqual(first);
+  for (const table of Object.keys(first.byTable)) {
+    const digest = `select md5(string_agg(t::text, '|' order by t::text)) as digest from ${table} t`;
+    if (table === 'shops') continue;
+    expect(await again.query(digest), table).toEqual(await db.query(digest));
+  }
+});

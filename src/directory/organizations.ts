@@ -81,7 +81,7 @@ export function createOrganizations(kernel: Kernel): Organizations {
     async update(id, input) {
       const values = parseInput(organizationUpdate, input);
       if (!isId(id)) return null;
-      return inOrganization(id, () =>
+      return inOrganization(kernel, id, () =>
         write('organization', 'update', async () =>
           orForbidden(
             await updateOrganization(kernel, id, values),
@@ -94,7 +94,7 @@ export function createOrganizations(kernel: Kernel): Organizations {
     },
     async delete(id) {
       if (!isId(id)) return null;
-      return inOrganization(id, () =>
+      return inOrganization(kernel, id, () =>
         write('organization', 'delete', async () =>
           orForbidden(
             await deleteOrganization(kernel, id),
@@ -111,10 +111,12 @@ export function createOrganizations(kernel: Kernel): Organizations {
   };
 }
 
-/** A user who has not chosen an organization may still change one of theirs: the policies ask for membership. */
-async function inOrganization<T>(id: string, fn: () => Promise<T>): Promise<T> {
+/** A user who has not chosen an organization may still change one of theirs: the id is a claim until they see it. */
+async function inOrganization<T>(kernel: Kernel, id: string, fn: () => Promise<T | null>): Promise<T | null> {
   const context = currentContext();
-  return context?.kind === 'user' ? withTenant({ tenantId: id, userId: context.userId }, fn) : fn();
+  if (context?.kind !== 'user') return fn();
+  if ((await selectOrganization(kernel, id)) === null) return null;
+  return withTenant({ tenantId: id, userId: context.userId }, fn);
 }
 
 /** @throws TNT_CONTEXT_MISSING */

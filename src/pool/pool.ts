@@ -11,7 +11,7 @@ import { queryRequest, settleWith } from './request.ts';
 import type { PoolSettings, TenantPoolOptions } from './settings.ts';
 import { attachSettings, poolSettings } from './settings.ts';
 import { tagScope } from './submittable.ts';
-import { watchQuery } from './watch.ts';
+import { abortReason, watchQuery } from './watch.ts';
 
 type Release = (error?: Error | boolean) => void;
 const BasePool = pg.Pool as unknown as new (
@@ -26,16 +26,16 @@ const setup = new ContextScope({ kind: 'system', reason: 'set up a new connectio
 /** Waits for a connection, to run one query on it. */
 class WaitingQuery implements PendingItem<TenantClient> {
   readonly query: TenantQuery;
-  timedOut = false;
   timer: NodeJS.Timeout | undefined = undefined;
 
   constructor(query: TenantQuery) {
     this.query = query;
   }
 
-  callback(error: Error | undefined, client: TenantClient | undefined): void {
+  callback(error: Error | undefined, client: TenantClient | undefined, release: Release): void {
     clearTimeout(this.timer);
-    if (client === undefined) this.query.settle(error ?? new Error('The pool gave no connection'), true);
+    if (this.query.settled) release();
+    else if (client === undefined) this.query.settle(error ?? new Error('The pool gave no connection'), true);
     else start(client, this.query);
   }
 }
@@ -99,6 +99,8 @@ export class TenantPool extends BasePool implements Lender {
     if (item !== undefined) this.#lend(item, query);
     else {
       const waiting = new WaitingQuery(query);
+      const { signal } = query.config;
+      signal?.addEventListener('abort', () => this.#giveUp(waiting, abortReason(signal)), { once: true });
       if (this._isFull()) this.#wait(waiting);
       else this.newClient(waiting);
     }
@@ -108,13 +110,18 @@ export class TenantPool extends BasePool implements Lender {
     const { connectionTimeoutMillis } = this.options;
     if (connectionTimeoutMillis) {
       waiting.timer = setTimeout(() => {
-        waiting.timedOut = true;
-        this._pendingQueue = this._pendingQueue.filter((item) => item !== waiting);
-        waiting.callback(new Error('timeout exceeded when trying to connect'), undefined);
+        this.#giveUp(waiting, new Error('timeout exceeded when trying to connect'));
       }, connectionTimeoutMillis);
       waiting.timer.unref();
     }
     this._pendingQueue.push(waiting);
+  }
+
+  /** Ends a query that has no connection yet. */
+  #giveUp(waiting: WaitingQuery, error: Error): void {
+    if (waiting.query.client !== undefined) return;
+    this._pendingQueue = this._pendingQueue.filter((item) => item !== waiting);
+    waiting.query.settle(error, true);
   }
 
   /** Lends an idle client for one query, without the listeners and promises of a check-out. */

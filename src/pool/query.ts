@@ -237,6 +237,11 @@ export class TenantQuery {
     else if (this.#statement !== undefined) this.client?.prepared.close(this.#statement);
   }
 
+  /** The caller has been told; whatever comes now is nobody's. */
+  get settled(): boolean {
+    return this.callback === ignore;
+  }
+
   settle(error: Error | null, alive: boolean): void {
     const { lender, callback } = this;
     this.callback = ignore;

@@ -111,8 +111,7 @@ function isOutside(first: string, second: string, words: readonly string[]): boo
       second === 'database' || second === 'tablespace' || (words.includes('index') && words.includes('concurrently'))
     );
   }
-  if (first === 'reindex') return words.includes('concurrently') || second === 'database' || second === 'system';
-  return first === 'alter' && second === 'table' && words.includes('concurrently');
+  return first === 'reindex' && (words.includes('concurrently') || second === 'database' || second === 'system');
 }
 
 function isCopyFromClient(words: readonly string[]): boolean {

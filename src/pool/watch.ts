@@ -20,7 +20,6 @@ export function watchQuery(client: TenantClient, query: TenantQuery): boolean {
     ? setTimeout(() => abandon(client, query, new Error('Query read timeout')), timeout)
     : undefined;
   const onAbort = (): void => {
-    cancelOnServer(query.client ?? client);
     abandon(client, query, abortReason(signal as AbortSignal));
   };
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -32,7 +31,7 @@ export function watchQuery(client: TenantClient, query: TenantQuery): boolean {
   return true;
 }
 
-function abortReason(signal: AbortSignal): Error {
+export function abortReason(signal: AbortSignal): Error {
   return signal.reason instanceof Error ? signal.reason : new Error('The query was aborted', { cause: signal.reason });
 }
 
@@ -44,6 +43,8 @@ function abandon(client: TenantClient, query: TenantQuery, error: Error): void {
     query.settle(error, true);
     return;
   }
+  // the server would not notice the lost socket before the statement ends
+  cancelOnServer(client);
   query.settle(error, false);
   client.connection.stream.destroy();
 }

@@ -81,17 +81,17 @@ export function createIsolation({ admin, schema = 'tenantry' }: IsolationOptions
   };
   return {
     status: () => translated(readStatus(admin, schema)),
-    protect: (table, options) => protectTable(admin, schema, parseTableName(table), options),
-    off: (table, options) => switchMode(admin, schema, parseTableName(table), 'off', options),
-    shadow: (table, options) => switchMode(admin, schema, parseTableName(table), 'shadow', options),
-    enforce(table, { force = false, since, ...options } = {}) {
+    protect: async (table, options) => protectTable(admin, schema, parseTableName(table), options),
+    off: async (table, options) => switchMode(admin, schema, parseTableName(table), 'off', options),
+    shadow: async (table, options) => switchMode(admin, schema, parseTableName(table), 'shadow', options),
+    async enforce(table, { force = false, since, ...options } = {}) {
       const name = parseTableName(table);
       return switchMode(admin, schema, name, 'enforced', {
         ...options,
         ...(force ? {} : { guard: shadowGuard(schema, name, since) }),
       });
     },
-    shadowReport: ({ table, ...options } = {}) =>
+    shadowReport: async ({ table, ...options } = {}) =>
       translated(
         readShadowReport(admin, schema, {
           ...options,
@@ -103,6 +103,6 @@ export function createIsolation({ admin, schema = 'tenantry' }: IsolationOptions
       if (strict !== undefined) await translated(setStrictBinding(admin, schema, strict));
       return translated(readStrictBinding(admin, schema));
     },
-    withoutForce: (table, fn, options) => translated(withoutForce(admin, parseTableName(table), fn, options)),
+    withoutForce: async (table, fn, options) => translated(withoutForce(admin, parseTableName(table), fn, options)),
   };
 }

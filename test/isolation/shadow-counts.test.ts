@@ -40,7 +40,7 @@ interface Counted {
 /** Runs the work in Acme's context (20 of the 30 rows are foreign) and reads the counters before rolling back. */
 async function counted(
   work: string | ((run: (text: string) => Promise<unknown>) => Promise<void>),
-  { tenant = shop.acme as string | null, begin = 'begin' } = {},
+  { tenant = shop.acme, begin = 'begin' }: { tenant?: string | null; begin?: string } = {},
 ): Promise<Counted> {
   notices.length = 0;
   await session.query(begin);
@@ -51,7 +51,7 @@ async function counted(
     if (typeof work === 'string') ({ rows, rowCount: affected } = await session.query(work));
     else await work((text) => session.query(text));
     const { rows: settings } = await session.query<Record<string, string | null>>(
-      `select ${[...'riuwd'].map((op) => `nullif(current_setting('app.miss_${op}', true), '') as ${op}`).join(', ')}`,
+      `select ${['r', 'i', 'u', 'w', 'd'].map((op) => `nullif(current_setting('app.miss_${op}', true), '') as ${op}`).join(', ')}`,
     );
     const counts = Object.fromEntries(
       Object.entries(settings[0] ?? {}).flatMap(([op, n]) => (n === null ? [] : [[op, Number(n)]])),

@@ -29,14 +29,11 @@ export function typeormDriver<C>(pool: PoolLike<C>): { readonly Pool: new () => 
     on: (event: 'error', listener: (error: Error) => void) => pool.on(event, listener),
     end: (callback: () => void) => callback(),
   };
-  return {
-    Pool: class {
-      // a constructor that returns an object gives that object: TypeORM calls `new driver.Pool(options)`
-      constructor() {
-        return borrowed;
-      }
-    },
-  };
+  // a constructor that returns an object gives that object: TypeORM calls `new driver.Pool(options)`
+  function Pool(): unknown {
+    return borrowed;
+  }
+  return { Pool: Pool as unknown as new () => unknown };
 }
 
 /** Initializes a DataSource: its start-up statements belong to no tenant. */

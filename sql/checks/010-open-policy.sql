@@ -16,9 +16,13 @@ left join protected p on p.relation = c.oid
 where o.polpermissive
   and 'true' in (pg_get_expr(o.polqual, o.polrelid), case when o.polcmd = 'a' then pg_get_expr(o.polwithcheck, o.polrelid) end)
   and exists (select from unnest(o.polroles) r (role) where r.role = 0 or pg_has_role(current_user, r.role, 'usage'))
-  and not exists (
-    select from pg_catalog.pg_policy f
-    where f.polrelid = o.polrelid and not f.polpermissive and f.polcmd in ('*', o.polcmd) and 0 = any (f.polroles)
-      and coalesce(pg_get_expr(f.polqual, f.polrelid), pg_get_expr(f.polwithcheck, f.polrelid)) <> 'true'
+  -- a floor for each command that it opens, in one policy or in one for each
+  and exists (
+    select from unnest(case when o.polcmd = '*' then array['r', 'a', 'w', 'd'] else array[o.polcmd::text] end) k (command)
+    where not exists (
+      select from pg_catalog.pg_policy f
+      where f.polrelid = o.polrelid and not f.polpermissive and f.polcmd::text in ('*', k.command) and 0 = any (f.polroles)
+        and coalesce(pg_get_expr(f.polqual, f.polrelid), pg_get_expr(f.polwithcheck, f.polrelid)) <> 'true'
+    )
   )
 order by 1, o.polname;

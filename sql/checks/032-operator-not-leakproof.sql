@@ -16,6 +16,10 @@ fault as (
     join pg_catalog.pg_operator ao on ao.oid = am.amopopr
     where oc.oid = i.indclass[0]
     union
+    -- LIKE uses such an index by a rule of the planner, not as an operator of the index
+    select 'pg_catalog.textlike(text, text)'::regprocedure::oid
+    from pg_catalog.pg_opclass oc where oc.oid = i.indclass[0] and oc.opcname like '%\_pattern\_ops'
+    union
     select m.id[1]::oid from regexp_matches(i.indexprs::text, ':funcid (\d+)', 'g') m (id) where i.indkey[0] = 0
   ) u
   join pg_catalog.pg_proc f on f.oid = u.oid and not f.proleakproof

@@ -20,7 +20,7 @@ candidate as (
           where f.conrelid = c.oid and f.contype = 'f') as refers_to
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'p')
+  where c.relkind in ('r', 'p') and not c.relispartition
     and c.relnamespace in (select t.relnamespace from protected p join pg_catalog.pg_class t on t.oid = p.relation where not p.kernel)
     and c.relnamespace not in (select k.relnamespace from kernel k)
     and c.oid not in (select p.relation from protected p) and c.oid not in (select h.relation from child h)

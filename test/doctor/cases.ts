@@ -194,6 +194,16 @@ export const cases: readonly CheckCase[] = [
     fixed: `create policy floor on public.orders as restrictive using (tenant_id = tenantry.current_tenant())`,
   },
   {
+    // a floor for reading alone leaves writing open
+    code: 'TD010',
+    keys: ['public.orders:tenantry_access'],
+    broken:
+      'drop policy tenantry_floor on public.orders; create policy readers on public.orders as restrictive for select using (tenant_id = tenantry.current_tenant())',
+    fixed: `create policy i on public.orders as restrictive for insert with check (tenant_id = tenantry.current_tenant());
+      create policy u on public.orders as restrictive for update using (tenant_id = tenantry.current_tenant());
+      create policy d on public.orders as restrictive for delete using (tenant_id = tenantry.current_tenant())`,
+  },
+  {
     code: 'TD011',
     keys: ['public.order_totals:public.orders'],
     broken: `create view public.order_totals as select tenant_id, sum(amount) from public.orders group by tenant_id;
@@ -384,10 +394,13 @@ export const cases: readonly CheckCase[] = [
   },
   {
     code: 'TD032',
-    keys: ['public.orders:orders_amount', 'public.orders:orders_lower'],
-    broken:
-      'create index orders_amount on public.orders (amount); create index orders_lower on public.orders (lower(reference))',
-    fixed: `drop index public.orders_amount, public.orders_lower; create index orders_amount on public.orders (tenant_id, amount);
+    keys: ['public.orders:orders_amount', 'public.orders:orders_lower', 'public.orders:orders_like'],
+    broken: `create index orders_amount on public.orders (amount);
+      create index orders_lower on public.orders (lower(reference));
+      create index orders_like on public.orders (reference text_pattern_ops)`,
+    fixed: `drop index public.orders_amount, public.orders_lower, public.orders_like;
+      create index orders_amount on public.orders (tenant_id, amount);
+      create index orders_like on public.orders (tenant_id, reference text_pattern_ops);
       create index orders_reference on public.orders (reference)`,
   },
   {

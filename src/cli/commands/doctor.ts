@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
 import pg from 'pg';
-import { runStatements } from '../../database/locks.ts';
 import { TenantryError } from '../../errors.ts';
 import {
   createDoctor,
@@ -10,6 +9,7 @@ import {
   planFixes,
   renderHuman,
   renderSarif,
+  runFixes,
 } from '../../isolation/doctor/index.ts';
 import type { Command, CommandInput } from '../command.ts';
 
@@ -47,8 +47,10 @@ export const doctorCommand: Command = {
       let report = await examine(input, app);
       if (input.flag('fix')) {
         const fixes = planFixes(report.findings);
-        await runStatements(database.admin(), fixes);
-        for (const { purpose } of fixes) terminal.line(`${terminal.paint('good', 'fixed')} ${purpose}`);
+        for (const { statement, error } of await runFixes(database.admin(), fixes)) {
+          if (error === undefined) terminal.line(`${terminal.paint('good', 'fixed')} ${statement.purpose}`);
+          else terminal.note(`${terminal.paint('bad', 'not fixed')} ${statement.purpose}: ${error.message}`);
+        }
         if (fixes.length > 0) report = await examine(input, app);
       }
       const file = input.option('sarif');

@@ -142,7 +142,8 @@ begin
         using errcode = '23514', constraint = 'resources_visibility_team';
     end if;
   end if;
-  if p_visibility <> 'private' then
+  -- What one team alone sees is not for the editors of a wider workspace.
+  if p_visibility in ('workspace', 'org', 'public') or (p_visibility = 'team' and w.kind = 'team') then
     editors := array[w.editor_principal_id];
   end if;
   select coalesce(array_agg(distinct x.id), '{}'),
@@ -227,13 +228,16 @@ create trigger visible_update after update on tenantry.resources referencing old
 create trigger visible_delete after delete on tenantry.resources referencing old table as before_rows
   for each statement execute function tenantry.list_visible();
 
--- A new owner, another audience or another workspace is a grant: it takes who may grant. In shadow and off nothing is refused.
+-- A new owner, another audience or another workspace is a grant: it takes who may grant, and a workspace that they see.
+-- In shadow and off nothing is refused.
 create function tenantry.guard_resource_sharing() returns trigger language plpgsql
 set search_path = pg_catalog, pg_temp as $$
 begin
   if (old.owner_principal_id, old.visibility, old.workspace_id) is distinct from (new.owner_principal_id, new.visibility, new.workspace_id)
     and row_security_active(tg_relid)
-    and not old.admins && tenantry.caller_principals()
+    and (not old.admins && tenantry.caller_principals()
+      or old.workspace_id <> new.workspace_id and not exists (
+        select 1 from tenantry.workspaces w where w.tenant_id = new.tenant_id and w.id = new.workspace_id))
     and not exists (
       select 1 from pg_policy p
       where p.polrelid = tg_relid and pg_get_expr(p.polqual, p.polrelid) like '%shadow_miss%')
@@ -289,8 +293,7 @@ create policy tenantry_resource_insert on tenantry.resources for insert to publi
 create policy tenantry_resource_update on tenantry.resources for update to public using (
   tenant_id = tenantry.current_tenant() and writers && (select tenantry.caller_principals()))
   with check (
-  tenant_id = tenantry.current_tenant() and readers && (select tenantry.caller_principals())
-  and exists (select 1 from tenantry.workspaces w where w.tenant_id = resources.tenant_id and w.id = resources.workspace_id));
+  tenant_id = tenantry.current_tenant() and readers && (select tenantry.caller_principals()));
 create policy tenantry_resource_delete on tenantry.resources for delete to public using (
   tenant_id = tenantry.current_tenant() and writers && (select tenantry.caller_principals()));
 

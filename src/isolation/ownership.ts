@@ -131,8 +131,9 @@ function giveBackGrants(object: string, { owner: former, before, now }: GrantCha
         text: `revoke ${privilege} on ${object} from ${role(grantee)}`,
         purpose: 'granted by Tenantry',
       })),
+    // what tenantry_owner had been granted became part of its ownership and went with it: the fill triggers of an adoption need it
     ...before
-      .filter((grant) => others(grant) && !has.has(grantKey(grant)))
+      .filter((grant) => grant.grantee !== former && (grant.grantee === owner || !has.has(grantKey(grant))))
       .map(({ grantee, privilege, grantable }) => ({
         text: `grant ${privilege} on ${object} to ${role(grantee)}${grantable ? ' with grant option' : ''}`,
         purpose: 'granted before Tenantry',

@@ -1,4 +1,6 @@
 import type { Command } from '../command.ts';
+import { adoptCommands } from './adopt.ts';
+import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { initCommand } from './init.ts';
 import { isolationCommands } from './isolation.ts';
@@ -13,5 +15,7 @@ export const commands: readonly Command[] = [
   seedCommand,
   protectCommand,
   ...isolationCommands,
+  ...adoptCommands,
   doctorCommand,
+  demoCommand,
 ];

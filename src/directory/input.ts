@@ -8,11 +8,32 @@ import { TenantryError } from '../errors.ts';
  */
 export function parseInput<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   const result = schema.safeParse(input);
-  if (result.success) return result.data;
+  if (result.success) {
+    const path = zeroBytePath(result.data, []);
+    if (path === undefined) return result.data;
+    const field = path.join('.') || 'input';
+    const problem = 'contains a zero byte, which PostgreSQL has no room for';
+    throw new TenantryError('TNT_INPUT_INVALID', `${field}: ${problem}.`, {
+      details: { problems: [{ field, problem }] },
+    });
+  }
   const problems = result.error.issues.map(({ path, message, code }) => {
     const keys = code === 'unrecognized_keys' ? 'has an unknown field' : message;
     return { field: path.join('.') || 'input', problem: keys };
   });
   const first = problems[0] ?? { field: 'input', problem: 'is not valid' };
   throw new TenantryError('TNT_INPUT_INVALID', `${first.field}: ${first.problem}.`, { details: { problems } });
+}
+
+/** Whether a text can be stored or looked up at all. */
+export const isText = (value: string): boolean => !value.includes('\0');
+
+function zeroBytePath(value: unknown, path: string[]): string[] | undefined {
+  if (typeof value === 'string') return isText(value) ? undefined : path;
+  if (typeof value !== 'object' || value === null || value instanceof Date) return undefined;
+  for (const [key, child] of Object.entries(value)) {
+    const found = isText(key) ? zeroBytePath(child, [...path, key]) : path;
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

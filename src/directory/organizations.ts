@@ -3,7 +3,7 @@ import type { UserId } from '../context/types.ts';
 import type { Kernel } from '../database/kernel.ts';
 import { TenantryError } from '../errors.ts';
 import { inserted, orForbidden } from './forbidden.ts';
-import { parseInput } from './input.ts';
+import { isText, parseInput } from './input.ts';
 import { decodeCursor, encodeCursor, type Page, pageOf } from './page.ts';
 import {
   deleteOrganization,
@@ -17,6 +17,7 @@ import {
 } from './queries/organizations.ts';
 import {
   isId,
+  isSlug,
   type ListOptions,
   listSchema,
   type Organization,
@@ -71,7 +72,9 @@ export function createOrganizations(kernel: Kernel): Organizations {
     async get(id) {
       return isId(id) ? selectOrganization(kernel, id) : null;
     },
-    getBySlug: (slug) => selectOrganizationBySlug(kernel, slug),
+    async getBySlug(slug) {
+      return isSlug(slug) ? selectOrganizationBySlug(kernel, slug) : null;
+    },
     async list(options = {}) {
       const { limit, cursor } = parseInput(listSchema, options);
       const after = cursor === undefined ? undefined : decodeCursor('organizations', cursor).id;
@@ -105,9 +108,9 @@ export function createOrganizations(kernel: Kernel): Organizations {
         ),
       );
     },
-    idBySlug: (slug) => organizationIdBy(kernel, 'slug', slug),
-    idByKey: (key) => organizationIdBy(kernel, 'key', key),
-    idByDomain: (domain) => organizationIdBy(kernel, 'domain', domain),
+    idBySlug: async (slug) => (isText(slug) ? organizationIdBy(kernel, 'slug', slug) : null),
+    idByKey: async (key) => (isText(key) ? organizationIdBy(kernel, 'key', key) : null),
+    idByDomain: async (domain) => (isText(domain) ? organizationIdBy(kernel, 'domain', domain) : null),
   };
 }
 

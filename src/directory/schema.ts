@@ -19,6 +19,8 @@ const systemRole = z.enum(['admin', 'member']);
 /** Whether a text can be an id at all: a look-up by anything else finds nothing. */
 export const isId = (value: string): boolean => id.safeParse(value).success;
 
+export const isSlug = (value: string): boolean => slugSchema.safeParse(value).success;
+
 // organizations
 
 export const organizationCreate = z.strictObject({

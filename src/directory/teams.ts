@@ -17,6 +17,7 @@ import {
 import {
   idSchema,
   isId,
+  isSlug,
   type ListOptions,
   listSchema,
   type Team,
@@ -55,7 +56,7 @@ export function createTeams(kernel: Kernel): Teams {
       return isId(id) ? selectTeam(kernel, tenant(), id) : null;
     },
     async getBySlug(slug) {
-      return selectTeamBySlug(kernel, tenant(), slug);
+      return isSlug(slug) ? selectTeamBySlug(kernel, tenant(), slug) : null;
     },
     async list(options = {}) {
       const { limit, cursor } = parseInput(listSchema, options);

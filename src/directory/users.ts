@@ -1,7 +1,7 @@
 import type { UserId } from '../context/types.ts';
 import type { Kernel } from '../database/kernel.ts';
 import { orForbidden } from './forbidden.ts';
-import { parseInput } from './input.ts';
+import { isText, parseInput } from './input.ts';
 import { deleteUser, ensureUser, selectUser, selectUserByEmail, updateUser, userIdByEmail } from './queries/users.ts';
 import { isId, type User, type UserCreate, type UserUpdate, userCreate, userUpdate } from './schema.ts';
 import { write } from './write-error.ts';
@@ -32,12 +32,14 @@ export function createUsers(kernel: Kernel): Users {
       return write('user', 'create', async () => (await ensureUser(kernel, email, name)) as UserId);
     },
     async idByEmail(email) {
-      return (await userIdByEmail(kernel, email)) as UserId | null;
+      return isText(email) ? ((await userIdByEmail(kernel, email)) as UserId | null) : null;
     },
     async get(id) {
       return isId(id) ? selectUser(kernel, id) : null;
     },
-    getByEmail: (email) => selectUserByEmail(kernel, email),
+    async getByEmail(email) {
+      return isText(email) ? selectUserByEmail(kernel, email) : null;
+    },
     async update(id, input) {
       const { name } = parseInput(userUpdate, input);
       if (!isId(id)) return null;

@@ -1,7 +1,7 @@
 import { currentTenant } from '../context/context.ts';
 import type { Kernel } from '../database/kernel.ts';
 import { inserted } from '../directory/forbidden.ts';
-import { parseInput } from '../directory/input.ts';
+import { isText, parseInput } from '../directory/input.ts';
 import { isId } from '../directory/schema.ts';
 import { write } from '../directory/write-error.ts';
 import { deleteCatalogItem, selectCatalog, selectCatalogEntry, upsertCatalogItem } from './catalog-queries.ts';
@@ -28,10 +28,10 @@ export function createCatalog(kernel: Kernel): Catalog {
   const tenant = (): string => currentTenant().tenantId;
   return {
     async get(type, key) {
-      return selectCatalogEntry(kernel, tenant(), type, key);
+      return isText(type) && isText(key) ? selectCatalogEntry(kernel, tenant(), type, key) : null;
     },
     async list(type) {
-      return selectCatalog(kernel, tenant(), type);
+      return isText(type) ? selectCatalog(kernel, tenant(), type) : [];
     },
     async set(input) {
       const values = parseInput(catalogSet, input);
@@ -40,7 +40,9 @@ export function createCatalog(kernel: Kernel): Catalog {
       );
     },
     async remove(type, key, principalId) {
-      return isId(principalId) && deleteCatalogItem(kernel, tenant(), type, key, principalId);
+      return (
+        isId(principalId) && isText(type) && isText(key) && deleteCatalogItem(kernel, tenant(), type, key, principalId)
+      );
     },
   };
 }

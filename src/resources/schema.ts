@@ -55,7 +55,7 @@ const filterFields = {
   updatedFrom: z.date().optional(),
   updatedBefore: z.date().optional(),
   /** Part of the name, in any case. */
-  search: z.string().trim().min(1).max(255).optional(),
+  search: z.string().min(1).max(255).optional(),
 };
 export const resourceFilter = z.strictObject(filterFields);
 export const resourceList = z.strictObject({

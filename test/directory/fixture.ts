@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll } from 'vitest';
 import { createAudit } from '../../src/audit/index.ts';
 import { withSystem, withTenant, withUser } from '../../src/context/index.ts';

@@ -64,7 +64,7 @@ describe('D9, A3: organizations', () => {
   it('refuse names, slugs and fields that are not valid, and name the field', async () => {
     const userId = await newUser(f);
     const create = (input: object) =>
-      withUser({ userId }, () => f.organizations.create({ name: 'N', slug: 'slug', ...input } as never));
+      withUser({ userId }, () => f.organizations.create({ name: 'N', slug: 'slug', ...input }));
     const refused = async (input: object, field: string) =>
       expect(create(input)).rejects.toMatchObject({
         code: 'TNT_INPUT_INVALID',

@@ -184,21 +184,21 @@ describe('D3, D9: who may read, write and share', () => {
       await f.resources.create({ type: 'tag', name: 'open', workspaceId: workspace.id, visibility: 'org' }),
       await f.resources.create({ type: 'tag', name: 'closed', workspaceId: workspace.id }),
     ]);
-    await a.as(outside, () => expect(f.resources.update(open!.id, { name: 'x' })).rejects.toMatchObject(forbidden));
-    await a.as(outside, () => expect(f.resources.delete(open!.id)).rejects.toMatchObject(forbidden));
+    await a.as(outside, () => expect(f.resources.update(open.id, { name: 'x' })).rejects.toMatchObject(forbidden));
+    await a.as(outside, () => expect(f.resources.delete(open.id)).rejects.toMatchObject(forbidden));
     await a.asAdmin(() => f.workspaces.update(workspace.id, { editorPrincipalId: a.tenantId }));
-    expect(await a.as(outside, () => f.resources.update(open!.id, { name: 'edited' }))).toMatchObject({
+    expect(await a.as(outside, () => f.resources.update(open.id, { name: 'edited' }))).toMatchObject({
       name: 'edited',
     });
-    expect(await a.as(outside, () => f.resources.update(closed!.id, { name: 'x' }))).toBeNull();
+    expect(await a.as(outside, () => f.resources.update(closed.id, { name: 'x' }))).toBeNull();
     await a.asAdmin(() => f.workspaces.update(workspace.id, { editorPrincipalId: systemRoles.admin.id }));
-    await a.as(outside, () => expect(f.resources.update(open!.id, { name: 'x' })).rejects.toMatchObject(forbidden));
+    await a.as(outside, () => expect(f.resources.update(open.id, { name: 'x' })).rejects.toMatchObject(forbidden));
     // an editor may not share: audience, owner and workspace are the owner's
     await a.asAdmin(async () => {
-      expect(await f.resources.update(open!.id, { name: 'by admin' })).toMatchObject({ name: 'by admin' });
-      await expect(f.resources.update(open!.id, { visibility: 'private' })).rejects.toMatchObject(forbidden);
-      await expect(f.resources.update(open!.id, { ownerPrincipalId: a.adminId })).rejects.toMatchObject(forbidden);
-      await expect(f.resources.update(open!.id, { workspaceId: a.workspaceId })).rejects.toMatchObject(forbidden);
+      expect(await f.resources.update(open.id, { name: 'by admin' })).toMatchObject({ name: 'by admin' });
+      await expect(f.resources.update(open.id, { visibility: 'private' })).rejects.toMatchObject(forbidden);
+      await expect(f.resources.update(open.id, { ownerPrincipalId: a.adminId })).rejects.toMatchObject(forbidden);
+      await expect(f.resources.update(open.id, { workspaceId: a.workspaceId })).rejects.toMatchObject(forbidden);
     });
   });
 

@@ -128,7 +128,8 @@ export function createAdopt({
     schema,
     state,
     isolation,
-    locks: options.locks ?? {},
+    // short attempts and many: whoever queues behind one waits no longer than that
+    locks: { lockTimeout: 100, attempts: 80, ...options.locks },
     backfill: options,
     force: options.force ?? false,
     signal: options.signal,

@@ -83,11 +83,11 @@ export function createShadowRecorder({
 }: RecorderOptions): ShadowRecorder {
   let noted = new Map<string, Noted>();
   const seen = new Map<string, { count: number; verdict: Verdict }>();
-  const waiting: { key: string; kind: string; miss: MissLike }[] = [];
+  const waiting: { entry: Noted; miss: MissLike }[] = [];
   let work: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
 
-  const note = (entry: Noted): string => {
+  const note = (entry: Noted): void => {
     let key = keyOf(entry);
     if (!noted.has(key) && noted.size >= limit) {
       // bounded, and nothing goes uncounted: the detail goes first
@@ -96,33 +96,31 @@ export function createShadowRecorder({
     }
     noted.set(key, add(noted.get(key), entry));
     timer ??= setTimeout(() => void flush().catch(onError), flushEvery).unref();
-    return key;
   };
 
   const onShadowMiss = (miss: MissLike): void => {
     const operation = operationOfLetter[miss.operation] ?? 'select';
-    const kind = `${miss.table} ${operation} ${miss.fingerprint}`;
-    const known = seen.get(kind) ?? { count: 0, verdict: operation === 'select' ? 'unconfirmed' : 'confirmed' };
+    const entry = entryOf(miss, operation, operation === 'select' ? 'unconfirmed' : 'confirmed');
+    const statement = statementOf(entry);
+    const known = seen.get(statement) ?? { count: 0, verdict: entry.status };
     if (seen.size >= limit * 2) seen.clear();
-    seen.set(kind, known);
+    seen.set(statement, known);
     known.count += 1;
-    const key = note(entryOf(miss, operation, known.verdict));
+    note(entry);
     const worthIt = known.verdict !== 'confirmed' && Number.isInteger(Math.log10(known.count));
     if (compareOn !== undefined && worthIt && isRead(miss.statement) && waiting.length < waitingLimit) {
-      waiting.push({ key, kind, miss });
+      waiting.push({ entry, miss });
     }
   };
 
   const judge = async (pool: PoolLike): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const { kind, miss, key } = next;
+      const { entry, miss } = next;
       const verdict = await compareRead(pool, miss);
-      const known = seen.get(kind);
+      const known = seen.get(statementOf(entry));
       if (known !== undefined) known.verdict = worse(known.verdict, verdict);
-      const entry = noted.get(key);
-      // written meanwhile: only the verdict is news
-      const news = entry ?? { ...entryOf(miss, 'select', verdict), rows: 0, occurrences: 0 };
-      noted.set(entry === undefined ? keyOf(news) : key, { ...news, status: worse(news.status, verdict) });
+      // nothing new to count, only to judge
+      noted.set(keyOf(entry), add(noted.get(keyOf(entry)), { ...entry, status: verdict, rows: 0, occurrences: 0 }));
     }
   };
 
@@ -131,9 +129,14 @@ export function createShadowRecorder({
     const batch = noted;
     noted = new Map();
     if (batch.size === 0) return;
+    // a verdict is about the statement, whoever asked from wherever
+    const judged = [...batch.values()].map((entry) => {
+      const verdict = seen.get(statementOf(entry))?.verdict;
+      return verdict === undefined ? entry : { ...entry, status: worse(entry.status, verdict) };
+    });
     try {
       await database.query(renderSchema('select tenantry.record_shadow_misses($1::jsonb)', schema), [
-        JSON.stringify([...batch.values()]),
+        JSON.stringify(judged),
       ]);
     } catch (error) {
       for (const [key, entry] of batch) noted.set(key, add(noted.get(key), entry));
@@ -190,6 +193,9 @@ const keyOf = (entry: Noted): string =>
   [entry.table_schema, entry.table_name, entry.operation, entry.fingerprint, entry.call_site, entry.tenant_id].join(
     '\0',
   );
+
+const statementOf = (entry: Noted): string =>
+  [entry.table_schema, entry.table_name, entry.operation, entry.fingerprint].join('\0');
 
 function add(known: Noted | undefined, entry: Noted): Noted {
   if (known === undefined) return entry;

@@ -5,7 +5,10 @@ import { TenantryError } from '../errors.ts';
 
 /** Serves an application on a port of this machine. @throws TNT_PORT_IN_USE, TNT_CONFIG_INVALID */
 export async function listen(app: Pick<Hono, 'fetch'>, port: number, host: string): Promise<Server> {
-  const server = createServer(getRequestListener(app.fetch));
+  const listener = getRequestListener(app.fetch);
+  const server = createServer((request, response) => {
+    listener(request, response).catch(() => response.destroy());
+  });
   await new Promise<void>((done, fail) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       fail(

@@ -84,6 +84,12 @@ describe('the command on a database', () => {
     expect(second).toEqual({ ...first, created: false });
   });
 
+  it('works the same under strict binding: a user without an organization yet has a context', async () => {
+    expect((await run('isolation strict on')).out).toContain('strict binding: on');
+    expect((await run('seed --email bob@example.com')).err).toBe('');
+    expect((await run('isolation strict off')).out).toContain('strict binding: off');
+  });
+
   it('protects a table, walks it through the modes, and finds the doctor content', async () => {
     await db.query('create table notes (id bigint generated always as identity primary key, title text not null)');
     const sql = await run('protect notes --sql');
@@ -107,6 +113,20 @@ describe('the command on a database', () => {
     }
     const doctor = JSON.parse((await run('doctor --json')).out) as { findings: { level: string; key: string }[] };
     expect(doctor.findings.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('explains a row for its tenant and for another', async () => {
+    const { tenantId } = JSON.parse((await run('seed --email cat@example.com --json')).out) as { tenantId: string };
+    const other = JSON.parse((await run('seed --email dan@example.com --json')).out) as { tenantId: string };
+    const [note] = await db.query<{ id: string }>(
+      `insert into notes (tenant_id, title) values ($1, 'x') returning id`,
+      [tenantId],
+    );
+    const own = await run(`isolation explain public.notes id=${note!.id} --tenant ${tenantId}`);
+    expect([own.code, own.out.split(' ')[0]]).toEqual([0, 'allowed']);
+    const foreign = await run(`isolation explain public.notes id=${note!.id} --tenant ${other.tenantId}`);
+    expect([foreign.code, foreign.out.split(' ')[0]]).toEqual([3, 'hidden']);
+    expect((await run(`isolation explain public.notes id`)).code).toBe(2);
   });
 
   it('names a table that another tool changed, and one that does not exist', async () => {

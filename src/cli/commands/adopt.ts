@@ -255,7 +255,7 @@ function phaseOf(text: string | undefined, otherwise: Phase): Phase {
 function printClasses({ terminal }: CommandInput, tables: readonly Classification[]): void {
   terminal.table(
     ['table', 'class', 'confidence', 'reason'],
-    tables.map((table) => [table.table, table.class, String(table.confidence), table.reason]),
+    tables.map((table) => [table.table, table.class, table.confidence, table.reason]),
   );
 }
 

@@ -2,6 +2,7 @@ import type { Command } from '../command.ts';
 import { adoptCommands } from './adopt.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
+import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { isolationCommands } from './isolation.ts';
 import { migrateCommands } from './migrate.ts';
@@ -15,6 +16,7 @@ export const commands: readonly Command[] = [
   seedCommand,
   protectCommand,
   ...isolationCommands,
+  explainCommand,
   ...adoptCommands,
   doctorCommand,
   demoCommand,

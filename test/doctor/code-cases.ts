@@ -13,10 +13,13 @@ const keysOf = (report: DoctorReport): string[] => report.findings.map(({ key })
 export const codeCases: Readonly<Record<string, CodeCase>> = {
   // a login that may not run what the checks start from: not knowing is a finding
   async TD000(place) {
-    await place.run('revoke execute on function tenantry.protected_tables() from tenantry_app');
-    const broken = keysOf(await place.examine({ only: ['TD002', 'TD030'] }));
-    await place.run('grant execute on function tenantry.protected_tables() to tenantry_app');
-    return { broken, fixed: keysOf(await place.examine({ only: ['TD002', 'TD030'] })) };
+    const only = ['TD002', 'TD030', 'TD042'];
+    await place.run(`revoke execute on function tenantry.protected_tables() from tenantry_app;
+      revoke select on tenantry.migrations from tenantry_app`);
+    const broken = keysOf(await place.examine({ only }));
+    await place.run(`grant execute on function tenantry.protected_tables() to tenantry_app;
+      grant select on tenantry.migrations to tenantry_app`);
+    return { broken, fixed: keysOf(await place.examine({ only })) };
   },
 
   // one server process behind two clients, which is what a pooler in transaction mode gives
@@ -62,7 +65,7 @@ export const codeCases: Readonly<Record<string, CodeCase>> = {
 
 /** What each of them must find. */
 export const codeCaseKeys: Readonly<Record<string, readonly string[]>> = {
-  TD000: ['TD000:TD002', 'TD000:TD030'],
+  TD000: ['TD000:TD002', 'TD000:TD030', 'TD000:TD042'],
   TD037: ['TD037:transaction-pooler'],
   TD038: ['CVE-2023-2455', 'CVE-2023-39418', 'CVE-2024-4317', 'CVE-2024-10976', 'CVE-2025-8713'].map(
     (cve) => `TD038:${cve}`,

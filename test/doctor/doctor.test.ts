@@ -205,3 +205,36 @@ test('the pooler probe leaves no setting behind', async () => {
     await database.drop();
   }
 });
+
+test('doctor without a server says that, and nothing about checks', async () => {
+  const app = new pg.Pool({ connectionString: 'postgresql://app@127.0.0.1:1/none' });
+  await expect(createDoctor({ app }).run()).rejects.toMatchObject({ code: 'TNT_SERVER_UNREACHABLE' });
+  await app.end();
+});
+
+test('a login with one connection to spare is not asked about a pooler either', async () => {
+  const place = await createCaseDatabase();
+  try {
+    await place.run('alter role :login connection limit 1', 'superuser');
+    const { checks: outcomes } = await place.examine({ only: ['TD037', 'TD001'] });
+    expect(outcomes).toMatchObject([
+      { code: 'TD001', outcome: 'silent' },
+      { code: 'TD037', outcome: 'skipped' },
+    ]);
+  } finally {
+    await place.drop();
+  }
+});
+
+test('a pool of one connection is not asked about a pooler, and gets its connection back', async () => {
+  const database = await createTestDatabase();
+  const app = new pg.Pool({ connectionString: database.appUrl, max: 1 });
+  try {
+    const { checks: outcomes } = await createDoctor({ app, only: ['TD037'] }).run();
+    expect(outcomes).toMatchObject([{ code: 'TD037', outcome: 'skipped' }]);
+    expect((await app.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  } finally {
+    await app.end();
+    await database.drop();
+  }
+});

@@ -20,7 +20,6 @@ export async function identify(app: Queryable, schema: string): Promise<Identity
   const { rows } = await app.query<Identity>(renderSchema(text, schema)).catch((error: unknown) => {
     throw translateDatabaseError(error);
   });
-  const identity = rows[0];
-  if (identity === undefined) throw new Error('the server did not say who is asking');
+  const [identity] = rows as [Identity]; // a select without from has one row
   return identity;
 }

@@ -18,13 +18,14 @@ export function renderHuman(report: DoctorReport, options: HumanReportOptions = 
     `${paint('bold', 'tenantry doctor')}  login ${report.login} · PostgreSQL ${report.server.version} · ${plural(ran(report), 'check')}`,
     '',
   ];
-  for (const code of new Set(shown.map((finding) => finding.code))) {
-    const group = shown.filter((finding) => finding.code === code);
-    const grave = group[0]?.level ?? 'info';
-    lines.push(`${paint(tones[grave], grave.padEnd(5))} ${paint('bold', code)} ${checkOf(code).title}`);
-    for (const finding of group) lines.push(...renderFinding(finding, grave, paint));
-    lines.push(`      ${paint('dim', `see   docs/checks/${code}.md`)}`, '');
+  let heading = '';
+  for (const finding of shown) {
+    const next = `${paint(tones[finding.level], finding.level.padEnd(5))} ${paint('bold', finding.code)} ${checkOf(finding.code).title}`;
+    if (next !== heading) lines.push(...(heading === '' ? [] : ['']), next, `      ${paint('dim', finding.docs)}`);
+    heading = next;
+    lines.push(...renderFinding(finding, paint));
   }
+  if (heading !== '') lines.push('');
   for (const { finding, reason, until } of report.suppressed) {
     lines.push(paint('dim', `ignored ${finding.key}: ${reason}${until === undefined ? '' : ` (until ${until})`}`));
   }
@@ -35,13 +36,12 @@ export function renderHuman(report: DoctorReport, options: HumanReportOptions = 
   return lines;
 }
 
-function renderFinding(finding: Finding, grave: Level, paint: NonNullable<HumanReportOptions['paint']>): string[] {
-  const level = finding.level === grave ? '' : ` ${paint(tones[finding.level], `(${finding.level})`)}`;
+function renderFinding(finding: Finding, paint: NonNullable<HumanReportOptions['paint']>): string[] {
   const safe = finding.statement === undefined ? '' : paint('good', '  --fix does this');
   return [
-    `      ${finding.object}${level}: ${finding.detail}`,
-    `      ${paint('dim', 'fix  ')} ${finding.fix}${safe}`,
-    `      ${paint('dim', 'key  ')} ${paint('dim', finding.key)}`,
+    `      ${finding.object}: ${finding.detail}`,
+    `        ${paint('dim', 'fix')} ${finding.fix}${safe}`,
+    `        ${paint('dim', `key ${finding.key}`)}`,
   ];
 }
 

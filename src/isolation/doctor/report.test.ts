@@ -19,10 +19,11 @@ const finding = (code: string, level: Finding['level'], key: string, more: Parti
 
 const truncate = finding('TD018', 'error', 'public.orders', { fix: 'revoke it', statement: 'revoke it' });
 const trigger = finding('TD018', 'warn', 'public.lines');
+const again = finding('TD018', 'error', 'public.parts');
 const leaky = finding('TD032', 'info', 'public.orders');
 
 const report = (more: Partial<DoctorReport> = {}): DoctorReport => ({
-  findings: [truncate, trigger, leaky],
+  findings: [truncate, again, trigger, leaky],
   suppressed: [
     { finding: finding('TD040', 'warn', 'shop'), reason: 'the import needs it', until: '2027-03-31' },
     { finding: finding('TD021', 'warn', 'cdc'), reason: 'read by the warehouse' },
@@ -39,36 +40,42 @@ const report = (more: Partial<DoctorReport> = {}): DoctorReport => ({
 });
 
 describe('the report for people', () => {
-  test('groups by check, marks what --fix does and ends in the counts', () => {
+  test('groups by gravity and check, marks what --fix does and ends in the counts', () => {
     expect(renderHuman(report())).toEqual([
       'tenantry doctor  login app · PostgreSQL 18.4 · 2 checks',
       '',
       'error TD018 A privilege that policies do not filter: TRUNCATE, REFERENCES, TRIGGER',
+      '      docs/checks/TD018.md',
       '      public.orders: what is wrong',
-      '      fix   revoke it  --fix does this',
-      '      key   TD018:public.orders',
-      '      public.lines (warn): what is wrong',
-      '      fix   what to do',
-      '      key   TD018:public.lines',
-      '      see   docs/checks/TD018.md',
+      '        fix revoke it  --fix does this',
+      '        key TD018:public.orders',
+      '      public.parts: what is wrong',
+      '        fix what to do',
+      '        key TD018:public.parts',
+      '',
+      'warn  TD018 A privilege that policies do not filter: TRUNCATE, REFERENCES, TRIGGER',
+      '      docs/checks/TD018.md',
+      '      public.lines: what is wrong',
+      '        fix what to do',
+      '        key TD018:public.lines',
       '',
       'info  TD032 An index that policies make unusable',
+      '      docs/checks/TD032.md',
       '      public.orders: what is wrong',
-      '      fix   what to do',
-      '      key   TD032:public.orders',
-      '      see   docs/checks/TD032.md',
+      '        fix what to do',
+      '        key TD032:public.orders',
       '',
       'ignored TD040:shop: the import needs it (until 2027-03-31)',
       'ignored TD021:cdc: read by the warehouse',
       'skipped TD035: it needs the migrating login',
-      '1 error, 1 warning, 1 note in 1.2 s',
+      '2 errors, 1 warning, 1 note in 1.2 s',
     ]);
   });
 
   test('hides what is milder than asked for, but counts it', () => {
     const lines = renderHuman(report(), { level: 'error' });
     expect(lines.join('\n')).not.toContain('public.lines');
-    expect(lines.at(-1)).toBe('1 error, 1 warning, 1 note, 2 not shown in 1.2 s');
+    expect(lines.at(-1)).toBe('2 errors, 1 warning, 1 note, 2 not shown in 1.2 s');
   });
 
   test('says so when there is nothing', () => {
@@ -100,6 +107,7 @@ describe('the report as SARIF 2.1.0', () => {
   test('maps levels, keeps keys as fingerprints and points each result at its rule', () => {
     expect(run?.results.map(({ ruleId, level }) => `${ruleId} ${level}`)).toEqual([
       'TD018 error',
+      'TD018 error',
       'TD018 warning',
       'TD032 note',
       'TD040 warning',
@@ -114,6 +122,7 @@ describe('the report as SARIF 2.1.0', () => {
 
   test('carries suppressions with their reasons, and none on what is open', () => {
     expect(run?.results.map(({ suppressions }) => suppressions.map(({ justification }) => justification))).toEqual([
+      [],
       [],
       [],
       [],

@@ -23,7 +23,7 @@ export async function runFixes(
       await runStatements(admin, [statement], options);
       outcomes.push({ statement });
     } catch (error) {
-      outcomes.push({ statement, error: error instanceof Error ? error : new Error(String(error)) });
+      outcomes.push({ statement, error: error as Error });
     }
   }
   return outcomes;

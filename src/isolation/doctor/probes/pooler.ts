@@ -13,7 +13,7 @@ export interface PoolerObservation {
 }
 
 const rounds = 4;
-const patience = 5000;
+const patience = 2000;
 
 /** Opens two clients, sets a session setting on one and looks for it from the other. Leaves nothing behind. */
 export const pooler: Probe = async ({ connections, pooler: declared }) => {
@@ -71,8 +71,8 @@ async function openTwo(pool: PoolLike): Promise<[ClientLike, ClientLike] | undef
     timer = setTimeout(resolve, patience, undefined);
   });
   try {
-    const opened = await Promise.race([Promise.all(opening), late]);
-    // a pool of one hands the second out only after the first came back
+    const opened = await Promise.race([Promise.all(opening).catch(() => undefined), late]);
+    // refused, or a pool of one: it hands the second out only after the first came back
     if (opened === undefined)
       for (const one of opening) void one.then((client) => client.release(true)).catch(() => {});
     return opened;
@@ -82,16 +82,17 @@ async function openTwo(pool: PoolLike): Promise<[ClientLike, ClientLike] | undef
 }
 
 async function pidOf(client: Queryable): Promise<number> {
-  return (await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid')).rows[0]?.pid ?? 0;
+  const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid');
+  return (rows as [{ pid: number }])[0].pid;
 }
 
 async function set(client: Queryable, value: string): Promise<void> {
   await client.query("select pg_catalog.set_config('tenantry.doctor_probe', $1, false)", [value]);
 }
 
-async function read(client: Queryable): Promise<string> {
+async function read(client: Queryable): Promise<string | null> {
   const { rows } = await client.query<{ value: string | null }>(
     "select pg_catalog.current_setting('tenantry.doctor_probe', true) as value",
   );
-  return rows[0]?.value ?? '';
+  return (rows as [{ value: string | null }])[0].value;
 }

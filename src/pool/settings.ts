@@ -15,6 +15,8 @@ export interface ShadowMiss {
   readonly rows: number | undefined;
   readonly fingerprint: string;
   readonly statement: string;
+  /** The values of its parameters, so that a recorder can repeat a read and compare. In memory alone: never logged or stored. */
+  readonly values?: readonly unknown[] | undefined;
   readonly callSite: string | undefined;
   readonly context: Context | undefined;
 }

@@ -17,6 +17,8 @@ from (values
   ('pg_database_owner', 'warn', 'means that it owns this database: it can create schemas and change grants')
 ) v (name, level, what)
 join pg_catalog.pg_roles r on r.rolname = v.name
-where pg_has_role(current_user, r.oid, 'usage')
+-- what can be entered counts as what is held; before 16 that is every membership
+where (pg_has_role(current_user, r.oid, 'usage')
+    or pg_has_role(current_user, r.oid, case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end))
   and not (select l.rolsuper from pg_catalog.pg_roles l where l.rolname = current_user)
 order by r.rolname;

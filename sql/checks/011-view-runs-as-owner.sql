@@ -22,7 +22,8 @@ view as (
 reach as (
   select v.oid as top, v.oid as view, case when v.invoker then l.oid else v.relowner end as runner
   from view v cross join login l
-  where has_schema_privilege(l.oid, v.nspname, 'usage') and has_any_column_privilege(l.oid, v.oid, 'select, insert, update')
+  where has_schema_privilege(l.oid, v.nspname, 'usage')
+    and (has_any_column_privilege(l.oid, v.oid, 'select, insert, update') or has_table_privilege(l.oid, v.oid, 'delete'))
   union
   select r.top, v.oid, case when v.invoker then r.runner else v.relowner end
   from reach r join edge e on e.view = r.view join view v on v.oid = e.relation

@@ -8,7 +8,7 @@ child as (
   select i.inhrelid, c.parent from pg_catalog.pg_inherits i join child c on c.relation = i.inhparent
 )
 select format('%I.%I', n.nspname, c.relname) as object, null::text as level,
-       format('%I may use this child of %s by its own name, where row-level security is off', current_user, h.parent) as detail,
+       format('%I may use this child of %s by its own name, where no floor holds', current_user, h.parent) as detail,
        format('revoke all on %I.%I from %s', n.nspname, c.relname, g.grantees) as fix,
        format('revoke all on %I.%I from %s', n.nspname, c.relname, g.grantees) as statement,
        format('%I.%I', n.nspname, c.relname) as key
@@ -23,6 +23,9 @@ cross join lateral (
   ) a
   where a.grantee <> c.relowner and (a.grantee = 0 or pg_has_role(current_user, a.grantee, 'usage'))
 ) g
-where not c.relrowsecurity and g.grantees is not null
+where g.grantees is not null
+  -- its own row-level security counts when it brings a floor of its own
+  and not (c.relrowsecurity and exists (
+    select from pg_catalog.pg_policy o where o.polrelid = c.oid and not o.polpermissive and 0 = any (o.polroles)))
   and not exists (select from protected p where p.relation = c.oid)
 order by 1;

@@ -11,7 +11,12 @@ select p.name as object,
        format('%s:%s', p.name, g.grantee) as key
 from protected p
 join pg_catalog.pg_class c on c.oid = p.relation
-cross join lateral aclexplode(c.relacl) a
+cross join lateral (
+  select (aclexplode(c.relacl)).*
+  union
+  -- REFERENCES exists for single columns, too; revoking it from the table takes these along
+  select (aclexplode(t.attacl)).* from pg_catalog.pg_attribute t where t.attrelid = c.oid and t.attacl is not null
+) a
 cross join lateral (select case when a.grantee = 0 then 'public' else a.grantee::regrole::text end as grantee) g
 where a.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
   and a.grantee <> c.relowner

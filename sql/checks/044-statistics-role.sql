@@ -10,6 +10,7 @@ from (values
   ('pg_stat_scan_tables', 'the pages and locks of every table')
 ) v (name, what)
 join pg_catalog.pg_roles r on r.rolname = v.name
-where pg_has_role(current_user, r.oid, 'usage')
+where (pg_has_role(current_user, r.oid, 'usage')
+    or pg_has_role(current_user, r.oid, case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end))
   and not (select l.rolsuper from pg_catalog.pg_roles l where l.rolname = current_user)
 order by r.rolname;

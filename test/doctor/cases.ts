@@ -98,6 +98,15 @@ export const cases: readonly CheckCase[] = [
     fixed: 'revoke pg_read_all_data, pg_execute_server_program from :login',
   },
   {
+    // not inherited, but entered with SET ROLE
+    code: 'TD003',
+    keys: [':login:pg_read_all_data'],
+    superuser: true,
+    setup: 'alter role :login noinherit; grant usage on schema tenantry to :login',
+    broken: 'grant pg_read_all_data to :login',
+    fixed: 'revoke pg_read_all_data from :login',
+  },
+  {
     code: 'TD004',
     keys: ['public.orders'],
     superuser: true,
@@ -221,6 +230,14 @@ export const cases: readonly CheckCase[] = [
     fixed: 'alter view public.outer_view set (security_invoker = true)',
   },
   {
+    // what may only be deleted through the view can be deleted of every tenant
+    code: 'TD011',
+    keys: ['public.order_bin:public.orders'],
+    broken: `create view public.order_bin as select * from public.orders;
+      alter view public.order_bin owner to tenantry_owner; grant delete on public.order_bin to tenantry_app`,
+    fixed: 'alter view public.order_bin set (security_invoker = true)',
+  },
+  {
     code: 'TD012',
     keys: ['public.order_counts'],
     broken: `create view public.plain as select * from public.orders;
@@ -279,9 +296,23 @@ export const cases: readonly CheckCase[] = [
     fixed: 'statement',
   },
   {
+    code: 'TD017',
+    keys: ['public.archived_orders'],
+    setup: 'create table public.archived_orders () inherits (public.orders)',
+    broken: `alter table public.archived_orders enable row level security;
+      create policy own on public.archived_orders using (true); grant select on public.archived_orders to tenantry_app`,
+    fixed: `create policy floor on public.archived_orders as restrictive using (tenant_id = tenantry.current_tenant())`,
+  },
+  {
     code: 'TD018',
     keys: ['public.orders:tenantry_app', 'public.customers:public'],
     broken: `grant truncate, references on public.orders to tenantry_app; grant trigger on public.customers to public`,
+    fixed: 'statement',
+  },
+  {
+    code: 'TD018',
+    keys: ['public.orders:tenantry_app'],
+    broken: 'grant references (id) on public.orders to tenantry_app',
     fixed: 'statement',
   },
   {
@@ -300,6 +331,16 @@ export const cases: readonly CheckCase[] = [
     fixed: 'drop publication stream',
   },
   {
+    code: 'TD020',
+    keys: ['stream'],
+    superuser: true,
+    setup: `create table public.events (tenant_id uuid not null, at int not null) partition by range (at);
+      create index on public.events (tenant_id); ${protect('events')};
+      create table public.events_0 partition of public.events for values from (0) to (10)`,
+    broken: 'create publication stream for table public.events_0',
+    fixed: 'drop publication stream',
+  },
+  {
     code: 'TD021',
     keys: ['doctor_:suffix'],
     superuser: true,
@@ -315,11 +356,26 @@ export const cases: readonly CheckCase[] = [
     fixed: 'statement',
   },
   {
+    code: 'TD022',
+    keys: ['public.shared_numbers'],
+    setup: `create sequence public.shared_numbers; create table public.invoices (tenant_id uuid not null, n bigint default nextval('public.shared_numbers'));
+      create index on public.invoices (tenant_id); ${protect('invoices')}`,
+    broken: 'grant usage, select on sequence public.shared_numbers to tenantry_app',
+    fixed: 'statement',
+  },
+  {
     code: 'TD023',
     keys: ['public.customers:customers_name_key'],
     broken: 'alter table public.customers add constraint customers_name_key unique (name)',
     fixed:
       'alter table public.customers drop constraint customers_name_key, add constraint customers_name_key unique (tenant_id, name)',
+  },
+  {
+    code: 'TD023',
+    keys: ['public.orders:orders_reference_excl'],
+    broken: 'alter table public.orders add exclude (reference with =)',
+    fixed:
+      'alter table public.orders drop constraint orders_reference_excl, add exclude (tenant_id with =, reference with =)',
   },
   {
     code: 'TD024',
@@ -509,5 +565,18 @@ export const cases: readonly CheckCase[] = [
           execute format('revoke execute on function %s from public', f);
         end loop;
       end $$`,
+  },
+  {
+    code: 'TD050',
+    keys: ['tenantry_admin'],
+    broken: 'do $$ begin perform lo_create(4711); grant select on large object 4711 to tenantry_app; end $$',
+    fixed: 'revoke select on large object 4711 from tenantry_app',
+  },
+  {
+    code: 'TD051',
+    keys: ['public.notes:shadow'],
+    setup: `${notes}; ${indexed}; ${protect('notes')}`,
+    broken: "update tenantry.table_modes set mode = 'shadow' where table_name = 'notes'",
+    fixed: "update tenantry.table_modes set mode = 'enforced' where table_name = 'notes'",
   },
 ];

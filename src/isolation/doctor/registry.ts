@@ -106,6 +106,8 @@ export const checks: readonly Check[] = [
   check(47, 'info', 'login-outside-group', 'Another login uses protected tables without being of the application'),
   check(48, 'warn', 'suppression-expired', 'A suppression is past its last day', { scope: 'doctor' }),
   check(49, 'warn', 'dblink', 'The login can open connections from the database'),
+  check(50, 'warn', 'large-objects', 'Large objects are open to every tenant'),
+  check(51, 'info', 'not-enforced', 'A protected table is not enforced yet'),
 ];
 
 /** @throws for a code that is not in the registry: a fault of ours */

@@ -1,3 +1,5 @@
+import { type ClientLike, surviveLoss } from './checked-out.ts';
+
 /** What Kysely's PostgresDialect takes as its pool. */
 interface PoolLike<C> {
   connect(): Promise<C>;
@@ -27,7 +29,14 @@ export function kyselyConfig<C, Cursor = never>(
   { cursor }: { readonly cursor?: Cursor } = {},
 ): KyselyConfig<C, Cursor> {
   return {
-    pool: { connect: () => pool.connect(), end: async () => {} },
+    pool: {
+      async connect() {
+        const client = await pool.connect();
+        surviveLoss(client as ClientLike);
+        return client;
+      },
+      end: async () => {},
+    },
     ...(cursor === undefined ? {} : { cursor }),
   };
 }

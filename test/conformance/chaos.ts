@@ -7,6 +7,9 @@ export interface Chaos {
   stop(): Promise<void>;
 }
 
+/** Enough to hit every connection many times; more would only measure how fast the machine reconnects. */
+const strikes = 80;
+
 /** Cancels and terminates random backends of the application until it is stopped. */
 export async function startChaos(database: TestDatabase): Promise<Chaos> {
   const admin = new pg.Client({ connectionString: database.superuserUrl });
@@ -14,10 +17,10 @@ export async function startChaos(database: TestDatabase): Promise<Chaos> {
   const stopping = new AbortController();
   let ended = 0;
   const strike = async (): Promise<void> => {
-    for (let round = 1; !stopping.signal.aborted; round++) {
-      const strikes = round % 4 === 0 ? 'pg_terminate_backend' : 'pg_cancel_backend';
+    for (let round = 1; round <= strikes && !stopping.signal.aborted; round++) {
+      const how = round % 4 === 0 ? 'pg_terminate_backend' : 'pg_cancel_backend';
       const { rows } = await admin.query<{ struck: boolean }>(
-        `select ${strikes}(pid) as struck from (
+        `select ${how}(pid) as struck from (
            select pid from pg_stat_activity where datname = $1 and usename = 'Tenantry_Test_App' order by random() limit 1
          ) as victim`,
         [database.name],

@@ -5,7 +5,7 @@ set local role tenantry_owner;
 create table tenantry.adoption_runs (
   id uuid primary key default tenantry.uuidv7(),
   -- the whole plan with every statement, as it was when the run began: later versions of the file do not change a run under way
-  plan jsonb not null,
+  plan json not null,
   plan_hash text not null,
   status text not null default 'open' check (status in ('open', 'undone')),
   -- the furthest phase that is complete

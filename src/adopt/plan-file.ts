@@ -1,4 +1,4 @@
-import { Document, LineCounter, parseDocument, type Scalar, YAMLMap } from 'yaml';
+import { Document, isSeq, LineCounter, parseDocument, type Scalar, YAMLMap } from 'yaml';
 import { z } from 'zod';
 import { TenantryError } from '../errors.ts';
 import { hasTenant } from './classify.ts';
@@ -62,23 +62,23 @@ export function writePlanFile(plan: Plan): string {
     );
     const key: Scalar = document.createNode(table.table) as Scalar;
     key.commentBefore = describeTable(plan, table);
-    key.spaceBefore = true;
+    key.spaceBefore = tables.items.length > 0;
     if (value instanceof YAMLMap) flowLists(value);
     tables.set(key, value);
   }
   document.set('tables', tables);
-  return document.toString({ lineWidth: 0 });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
 function flowLists(map: YAMLMap): void {
   const via = map.get('via', true);
-  if (via !== undefined && via !== null && 'flow' in (via as object)) (via as unknown as { flow: boolean }).flow = true;
+  if (isSeq(via)) via.flow = true;
 }
 
 function describeTable(plan: Plan, table: TablePlan): string {
-  const lines = [
-    `${table.rows.toLocaleString('en-US')} rows. ${table.confidence === 'decided' ? '' : `Confidence ${table.confidence}: `}${table.reason}.`,
-  ];
+  const size = table.rows < 0 ? 'Never analyzed' : `About ${table.rows.toLocaleString('en-US')} rows`;
+  const sure = table.confidence === 'decided' ? '' : ` (confidence: ${table.confidence})`;
+  const lines = [`${size}; ${table.reason}${sure}.`];
   if (plan.constant === null && table.required === 'never')
     lines.push('Rows whose keys are all null stay without a tenant: only operators see them.');
   if (table.required === 'at commit')

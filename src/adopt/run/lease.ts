@@ -7,6 +7,8 @@ import type { Fence, State } from './state.ts';
 const leaseSeconds = 30;
 const heartbeatMilliseconds = 5000;
 
+type Listen = (event: 'error', listener: (error: Error) => void) => unknown;
+
 export interface Lease {
   readonly fence: Fence;
   /** Throws when the lease was lost: another runner has taken over. */
@@ -27,7 +29,8 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
   const onLost = (error: Error): void => {
     lost = error;
   };
-  if ('on' in client && typeof client.on === 'function') client.on('error', onLost);
+  const listening = client as { on?: Listen; off?: Listen };
+  listening.on?.('error', onLost);
   try {
     const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid');
     const pid = rows[0]?.pid ?? 0;
@@ -58,11 +61,13 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
         } catch (error) {
           broken = error instanceof Error ? error : new Error(String(error));
         } finally {
+          listening.off?.('error', onLost);
           client.release(broken);
         }
       },
     };
   } catch (error) {
+    listening.off?.('error', onLost);
     client.release();
     throw error;
   }

@@ -73,7 +73,7 @@ export function createState(schema: string) {
     async insertRun(db: Queryable, plan: Plan, hash: string, schemaBefore: string): Promise<string> {
       const { rows } = await db.query<{ id: string }>(
         sql(
-          `insert into tenantry.adoption_runs (plan, plan_hash, schema_before) values ($1::jsonb, $2::text, $3::text) returning id`,
+          `insert into tenantry.adoption_runs (plan, plan_hash, schema_before) values ($1::json, $2::text, $3::text) returning id`,
         ),
         [JSON.stringify(plan), hash, schemaBefore],
       );

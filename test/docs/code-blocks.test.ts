@@ -32,6 +32,14 @@ declare global {
 }
 `;
 
+/** What Prisma would generate. */
+const generated = `declare module '*/generated/prisma/client.ts' {
+  export class PrismaClient {
+    constructor(options: { adapter: object });
+  }
+}
+`;
+
 describe('code blocks of README and docs', () => {
   const folder = join(root, '.tenantry-docs-check');
   beforeAll(() => mkdirSync(folder, { recursive: true }));
@@ -45,6 +53,7 @@ describe('code blocks of README and docs', () => {
       files.push(name);
     }
     writeFileSync(join(folder, 'ambient.d.ts'), ambient);
+    writeFileSync(join(folder, 'generated.d.ts'), generated);
     const exported = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       exports: Record<string, { types?: string }>;
     };

@@ -94,10 +94,10 @@ function classifyByRoot(
         wanted.flatMap((label) => keys.filter((key) => keyLabel(key) === label)),
       );
     } else if (route !== undefined) {
-      const rank = (key: ForeignKey): number => (routes.get(key.parent)?.hops ?? 0) + (key.nullable ? 100 : 0);
-      const fallbacks = keys.filter(
-        (key) => key !== route.via && (key.parent === root || (routes.get(key.parent)?.hops ?? 999) < route.hops),
-      );
+      const costOf = (table: TableName): number => (table === root ? 0 : (routes.get(table)?.cost ?? Infinity));
+      // only from tables that are nearer to the root: so no two tables can get their tenant from each other
+      const fallbacks = keys.filter((key) => key !== route.via && costOf(key.parent) < route.cost);
+      const rank = (key: ForeignKey): number => costOf(key.parent) + (key.nullable ? 100 : 0);
       // A key that may be null is followed by the others that lead to the root: the first with a parent counts.
       chosen.set(name, route.via.nullable ? [route.via, ...fallbacks.sort((a, b) => rank(a) - rank(b))] : [route.via]);
     }

@@ -8,8 +8,8 @@ export function keyLabel(key: ForeignKey): string {
 export interface Route {
   /** The key that the tenant comes by. */
   readonly via: ForeignKey;
-  /** Foreign keys between this table and the root. */
-  readonly hops: number;
+  /** Foreign keys between this table and the root, plus 100 for each that may be null. */
+  readonly cost: number;
   /** True when a row may have no tenant: some key on the way may be null. */
   readonly nullable: boolean;
 }
@@ -34,7 +34,7 @@ export function routesToRoot(inspection: Inspection, root: TableName): Map<Table
       if (key.table === root || (known !== undefined && !isBetter(next, key, known, routes.get(key.table)?.via, order)))
         continue;
       cost.set(key.table, next);
-      routes.set(key.table, { via: key, hops: next % nullableCost, nullable: next >= nullableCost });
+      routes.set(key.table, { via: key, cost: next, nullable: next >= nullableCost });
       open.push(key.table);
     }
   }

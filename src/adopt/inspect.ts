@@ -36,7 +36,13 @@ export async function inspectDatabase(db: Queryable, schema = 'tenantry'): Promi
       const keys = uniques.get(row.name) ?? [];
       return {
         ...row,
-        columns: (columns.get(row.name) ?? []).map(({ table: _, ...column }) => column),
+        columns: (columns.get(row.name) ?? []).map(({ name, type, notNull, hasDefault, generated }) => ({
+          name,
+          type,
+          notNull,
+          hasDefault,
+          generated,
+        })),
         primaryKey: keys.find((key) => key.primary)?.columns ?? [],
         uniques: keys
           .filter((key) => !key.primary)

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createAdopt, describeConflict, dumpSchema } from '../../src/adopt/index.ts';
+import { createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { TenantryError } from '../../src/errors.ts';
 import { sharedData } from '../support/data.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

@@ -1,5 +1,5 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
-import type { ForeignKey, Inspection, TableName } from '../inspection.ts';
+import type { Inspection } from '../inspection.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { backfillStep } from './backfill.ts';
 import { planFill } from './fill.ts';
@@ -120,11 +120,4 @@ function grantToOwner(table: TablePlan): Statement[] {
 
 function revokeFromOwner(table: TablePlan): Statement[] {
   return [{ purpose: 'as before', text: `revoke select, update on ${table.table} from tenantry_owner` }];
-}
-
-/** Keys of other tables by which their rows get the tenant of this table's rows. */
-export function keysFromChildren(plan: Plan, table: TableName): { child: TablePlan; key: ForeignKey }[] {
-  return plan.tables.flatMap((child) =>
-    child.via.filter((key) => key.parent === table && child.table !== table).map((key) => ({ child, key })),
-  );
 }

@@ -9,7 +9,7 @@ import {
   type TenantGraph,
   tenantOfRow,
 } from '../tenant-sql.ts';
-import { keysFromChildren } from './expand.ts';
+import { keysFromChildren } from './children.ts';
 import { type FunctionRole, functionName, triggerNames } from './names.ts';
 
 /** While a backfill runs, its own statements carry this setting: they bring the value themselves, set by set. */

@@ -1,13 +1,20 @@
 const frameLocation = /\(?((?:file:\/\/)?[^()\s]+:\d+:\d+)\)?$/;
-// This file stands in src/pool or dist/pool: everything two levels up that is the library's own is no call site.
-const ownRoot = new URL('..', import.meta.url).pathname;
+// What stands between an application and its database: in src/ here, in dist/ where it is installed.
+const ownFolders = ['pool', 'context', 'database', 'adapters', 'directory', 'resources', 'audit'].map(
+  (folder) => new URL(`../${folder}/`, import.meta.url).pathname,
+);
+const depth = 50;
 
 /**
  * Remembers where a query was asked for. The stack is only formatted when somebody reads it, so this costs about a
  * microsecond; it is taken only while somebody wants to know (shadow mode, missing contexts).
  */
 export function captureCallSite(): Error {
-  return new Error('call site');
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = depth; // an ORM puts its own frames in between
+  const captured = new Error('call site');
+  Error.stackTraceLimit = stackTraceLimit;
+  return captured;
 }
 
 /** The first frame of the application: not this library, not its dependencies, not Node. */
@@ -17,11 +24,11 @@ export function callSiteOf(captured: Error | undefined): string | undefined {
     if (frame.includes('node_modules') || frame.includes('node:')) continue;
     const location = frameLocation.exec(frame.trim())?.[1]?.replace(/^file:\/\//, '');
     if (location === undefined || isOwn(location)) continue;
-    return location;
+    return location.startsWith(`${process.cwd()}/`) ? location.slice(process.cwd().length + 1) : location;
   }
   return undefined;
 }
 
 function isOwn(location: string): boolean {
-  return location.startsWith(ownRoot) && !/\.test\.[tj]s:/.test(location);
+  return ownFolders.some((folder) => location.startsWith(folder)) && !/\.test\.[tj]s:/.test(location);
 }

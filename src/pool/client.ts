@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { ContextScope } from '../context/scope.ts';
 import { currentScope, runOutsideContext } from '../context/scope.ts';
+import { captureCallSite } from './call-site.ts';
 import { bracketCopy } from './copy.ts';
 import type { TransactionContext } from './decide.ts';
 import { refuseWithoutContext } from './missing-context.ts';
@@ -10,9 +11,11 @@ import { TenantQuery } from './query.ts';
 import { queryRequest, settleWith } from './request.ts';
 import type { PoolSettings } from './settings.ts';
 import { settingsOf } from './settings.ts';
+import { countersName, countersText } from './shadow.ts';
+import { ShadowWatch } from './shadow-watch.ts';
 import type { Leftover } from './statement-class.ts';
 import type { Submittable } from './submittable.ts';
-import { scopeSubmittable, taggedScope, textOf } from './submittable.ts';
+import { scopeSubmittable, tagScope, taggedScope, textOf } from './submittable.ts';
 import type { TextEntry } from './texts.ts';
 import { watchQuery } from './watch.ts';
 import type { WireWriter } from './wire.ts';
@@ -29,6 +32,8 @@ const transactionTag = /^(?:BEGIN|START|COMMIT|ROLLBACK)/;
 export class TenantClient extends BaseClient {
   readonly settings: PoolSettings;
   readonly prepared: PreparedStatements;
+  /** Present while somebody wants to know of shadow misses. */
+  readonly shadow: ShadowWatch | undefined;
   /** What the open transaction was told. */
   transaction: TransactionContext = noTransaction;
   /** What the next borrower must not find. */
@@ -45,6 +50,8 @@ export class TenantClient extends BaseClient {
     super(config);
     this.settings = settingsOf(config);
     this.prepared = new PreparedStatements(this.settings.naming.limit);
+    const { onShadowMiss, texts } = this.settings;
+    this.shadow = onShadowMiss === undefined ? undefined : new ShadowWatch(onShadowMiss, texts);
     this.#listen();
   }
 
@@ -54,6 +61,7 @@ export class TenantClient extends BaseClient {
     const emit = connection.emit.bind(connection);
     connection.emit = (name: string | symbol, message?: unknown, more?: unknown): boolean => {
       const active = this._activeQuery;
+      if (name === 'notice' && this.shadow?.takes(message as BackendMessage, active)) return true;
       if (name === 'readyForQuery') this.#ready(message as BackendMessage);
       else if (active instanceof TenantQuery) {
         if (takenByQuery.has(name)) {
@@ -71,7 +79,21 @@ export class TenantClient extends BaseClient {
 
   #ready(message: BackendMessage): void {
     this.skip = 0;
-    if (message.status === 'I') this.transaction = noTransaction;
+    if (message.status === 'I') {
+      this.transaction = noTransaction;
+      if (!(this._activeQuery instanceof TenantQuery)) this.shadow?.forget();
+    }
+  }
+
+  writeCounters(writer: WireWriter): void {
+    const name = this.settings.prepares ? countersName : '';
+    if (name === '' || !this.#contextStatements.has(name)) {
+      if (name !== '') writer.closeStatement(name);
+      writer.parse(name, countersText);
+      if (name !== '') this.#contextStatements.add(name);
+    }
+    writer.bind(name, undefined);
+    writer.execute();
   }
 
   /** What is dropped or noted while a query object of pg is the active one. */
@@ -192,6 +214,7 @@ export class TenantClient extends BaseClient {
     const refused = refuseWithoutContext(settings, entry, scope);
     return settleWith(request.callback, (settle) => {
       const query = new TenantQuery(entry, request.config, scope, settle);
+      if (settings.onShadowMiss !== undefined) query.site = captureCallSite();
       if (refused !== undefined) query.settle(refused, true);
       else if (watchQuery(this, query)) this.enqueue(query);
     });
@@ -201,6 +224,7 @@ export class TenantClient extends BaseClient {
     const { settings } = this;
     const scope = settings.fixedScope ?? (taggedScope(query) ?? { scope: currentScope() }).scope;
     const entry = settings.texts.entry(textOf(query));
+    tagScope(query, scope);
     const refused = refuseWithoutContext(settings, entry, scope);
     if (refused !== undefined) {
       process.nextTick(() => query.handleError(refused, this.connection));

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import pg from 'pg';
 import { ContextScope, currentScope, runInScope, runOutsideContext } from '../context/scope.ts';
+import { captureCallSite } from './call-site.ts';
 import { TenantClient } from './client.ts';
 import { cleanConnection } from './hygiene.ts';
 import { refuseWithoutContext } from './missing-context.ts';
@@ -84,6 +85,7 @@ export class TenantPool extends BasePool implements Lender {
     const refused = refuseWithoutContext(settings, entry, scope);
     return settleWith(request.callback, (settle) => {
       const query = new TenantQuery(entry, request.config, scope, settle);
+      if (settings.onShadowMiss !== undefined) query.site = captureCallSite();
       if (refused !== undefined) query.settle(refused, true);
       else this.#dispatch(query);
     });

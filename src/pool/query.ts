@@ -6,6 +6,8 @@ import { PgResultClass } from './pg-internals.ts';
 import type { PreparedStatement } from './prepared.ts';
 import { callRefused, contextChanged, copyNeedsStream } from './refusals.ts';
 import { retryAfter } from './retry.ts';
+import type { MissCounts, NotedMiss } from './shadow.ts';
+import { countsOf } from './shadow.ts';
 import type { TextEntry } from './texts.ts';
 import { WireWriter } from './wire.ts';
 
@@ -44,6 +46,13 @@ export class TenantQuery {
   callback: Settle;
   client: TenantClient | undefined = undefined;
   lender: Lender | undefined = undefined;
+  /** Where it was asked for; taken only while shadow misses are wanted. */
+  site: Error | undefined = undefined;
+  /** Shadow notices that came with its answer. */
+  readonly noticed: NotedMiss[] = [];
+  #counting = false;
+  #answered = false;
+  #counts: MissCounts | undefined = undefined;
   /** Statements in front whose answers are dropped. */
   #skip = 0;
   #prefixed = false;
@@ -78,6 +87,7 @@ export class TenantQuery {
     this.#prefixed = decision === 'prefix';
     this.#skip = 0;
     this.#offset = 0;
+    this.#answered = false;
     const invalid =
       entry.kind === 'several' && !(this.config.values && this.config.values.length > 0)
         ? this.#writeSimple(client)
@@ -126,6 +136,8 @@ export class TenantQuery {
       if (known?.fields === undefined) writer.describe();
       else if (known.fields !== null) this.#expect(known.fields);
       writer.execute();
+      this.#counting = client.shadow?.counts(entry) === true;
+      if (this.#counting) client.writeCounters(writer);
       writer.sync();
     } catch (error) {
       writer.discard();
@@ -141,11 +153,13 @@ export class TenantQuery {
   receive(message: BackendMessage): void {
     switch (message.name) {
       case 'dataRow':
-        if (this.#skip === 0) this.#row(message);
+        if (this.#skip > 0) break;
+        if (this.#answered) this.#counts = countsOf(message.fields as readonly (string | null)[]);
+        else this.#row(message);
         break;
       case 'commandComplete':
         if (this.#skip > 0) this.#skip--;
-        else this.#complete(message);
+        else if (!this.#answered) this.#complete(message);
         break;
       case 'rowDescription':
         if (this.#skip === 0) this.#describe(message);
@@ -185,6 +199,7 @@ export class TenantQuery {
   #complete(message: BackendMessage): void {
     this.#nextResult();
     this.#result.addCommandComplete(message);
+    this.#answered = this.#counting;
     if (this.entry.kind !== 'query') this.client?.commandCompleted(message.text ?? '');
   }
 
@@ -211,6 +226,8 @@ export class TenantQuery {
   }
 
   handleReadyForQuery(): void {
+    const { shadow, _txStatus } = this.client as TenantClient;
+    shadow?.settled(this, this.#counts, _txStatus !== 'I');
     const error = this.#error;
     if (error === undefined) {
       this.settle(null, true);

@@ -185,7 +185,7 @@ describe('a statement that ends badly', () => {
   });
 
   it('waits for a connection no longer than connectionTimeoutMillis', async () => {
-    const pool = at.open({ max: 1, connectionTimeoutMillis: 100 });
+    const pool = at.open({ max: 1, connectionTimeoutMillis: 1_500 });
     const holder = await pool.connect();
     await expect(asA(() => pool.query('select 1'))).rejects.toThrow('timeout exceeded when trying to connect');
     holder.release();

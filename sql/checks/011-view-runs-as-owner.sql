@@ -28,11 +28,12 @@ reach as (
   select r.top, v.oid, case when v.invoker then r.runner else v.relowner end
   from reach r join edge e on e.view = r.view join view v on v.oid = e.relation
 )
-select distinct format('%I.%I', t.nspname, t.relname) as object, null::text as level,
-       format('it reads %s with the rights of %I, to whom the policies do not apply', p.name, o.rolname) as detail,
-       format('alter view %I.%I set (security_invoker = true)', i.nspname, i.relname) as fix,
+select format('%I.%I', t.nspname, t.relname) as object, null::text as level,
+       format('it reads %s with the rights of %s, to whom the policies do not apply',
+         string_agg(distinct p.name, ', '), string_agg(distinct quote_ident(o.rolname), ', ')) as detail,
+       string_agg(distinct format('alter view %I.%I set (security_invoker = true)', i.nspname, i.relname), '; ') as fix,
        null::text as statement,
-       format('%I.%I:%s', t.nspname, t.relname, p.name) as key
+       format('%I.%I', t.nspname, t.relname) as key
 from reach r
 join edge e on e.view = r.view
 join protected p on p.relation = e.relation
@@ -42,4 +43,5 @@ join view t on t.oid = r.top
 join view i on i.oid = r.view
 where r.runner <> (select l.oid from login l)
   and (o.rolsuper or o.rolbypassrls or (pg_has_role(o.oid, p.owner, 'usage') and not c.relforcerowsecurity))
+group by t.nspname, t.relname
 order by 1;

@@ -214,7 +214,7 @@ export const cases: readonly CheckCase[] = [
   },
   {
     code: 'TD011',
-    keys: ['public.order_totals:public.orders'],
+    keys: ['public.order_totals'],
     broken: `create view public.order_totals as select tenant_id, sum(amount) from public.orders group by tenant_id;
       alter view public.order_totals owner to tenantry_owner; grant select on public.order_totals to tenantry_app`,
     fixed: 'alter view public.order_totals set (security_invoker = true)',
@@ -222,7 +222,7 @@ export const cases: readonly CheckCase[] = [
   {
     // the invoker's view inside runs as the owner of the view around it
     code: 'TD011',
-    keys: ['public.outer_view:public.orders'],
+    keys: ['public.outer_view'],
     broken: `create view public.inner_view with (security_invoker = true) as select * from public.orders;
       create view public.outer_view as select * from public.inner_view;
       alter view public.outer_view owner to tenantry_owner;
@@ -232,7 +232,7 @@ export const cases: readonly CheckCase[] = [
   {
     // what may only be deleted through the view can be deleted of every tenant
     code: 'TD011',
-    keys: ['public.order_bin:public.orders'],
+    keys: ['public.order_bin'],
     broken: `create view public.order_bin as select * from public.orders;
       alter view public.order_bin owner to tenantry_owner; grant delete on public.order_bin to tenantry_app`,
     fixed: 'alter view public.order_bin set (security_invoker = true)',
@@ -395,6 +395,16 @@ export const cases: readonly CheckCase[] = [
       'alter table public.orders add constraint by_id foreign key (other_id) references public.customers (id) on delete cascade',
     fixed: `alter table public.orders drop constraint by_id,
       add constraint by_id foreign key (tenant_id, other_id) references public.customers (tenant_id, id) on delete cascade`,
+  },
+  {
+    // within one tenant, but the action would empty the tenant column too
+    code: 'TD025',
+    keys: ['public.orders:by_id'],
+    setup: 'alter table public.orders add other_id uuid',
+    broken: `alter table public.orders add constraint by_id foreign key (tenant_id, other_id)
+      references public.customers (tenant_id, id) on delete set null`,
+    fixed: `alter table public.orders drop constraint by_id, add constraint by_id foreign key (tenant_id, other_id)
+      references public.customers (tenant_id, id) on delete set null (other_id)`,
   },
   {
     code: 'TD026',

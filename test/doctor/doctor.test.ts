@@ -115,7 +115,7 @@ describe('doctor on a neglected application', () => {
     const { findings } = await place.examine();
     expect(findings.map(({ key }) => key)).toEqual([
       'TD005:public.customers',
-      'TD011:public.everything:public.orders',
+      'TD011:public.everything',
       'TD018:public.orders:tenantry_app',
       `TD040:${place.database.name}`,
     ]);

@@ -24,7 +24,7 @@ export interface Finding {
   /** The check: `TD011`. */
   readonly code: string;
   readonly level: Level;
-  /** `TD011:public.order_totals:public.orders`: the same in every run; suppressions name it. */
+  /** `TD024:public.orders:orders_customer_id_fkey`: the same in every run; suppressions name it. */
   readonly key: string;
   readonly object: string;
   readonly detail: string;

@@ -73,7 +73,12 @@ export const checks: readonly Check[] = [
   // keys and columns
   check(23, 'warn', 'unique-without-tenant', 'A UNIQUE over all tenants tells one of them what another has'),
   check(24, 'warn', 'foreign-key-without-tenant', 'A foreign key can point at a row of another tenant'),
-  check(25, 'warn', 'cascade-across-tenants', 'Deleting a row of one tenant reaches the rows of another'),
+  check(
+    25,
+    'warn',
+    'cascade-across-tenants',
+    'Deleting a row reaches the rows of another tenant, or takes their tenant away',
+  ),
   check(26, 'warn', 'foreign-key-without-index', 'A foreign key has no index'),
   check(27, 'warn', 'default-reads-session', 'A column default reads the session itself'),
   check(28, 'error', 'immutable-reads-session', 'An IMMUTABLE function reads the session'),

@@ -16,7 +16,10 @@ export interface KnownTable {
 }
 
 export interface ModeOptions {
-  /** The owning login keeps the table: row-level security is forced upon it. For applications that migrate as they run. */
+  /**
+   * The owning login keeps the table: row-level security is forced upon it. For applications that migrate as they run.
+   * Stays so until the table is given back with `restoreOwner`.
+   */
   readonly keepOwner?: boolean;
   /** `off`: give owner, grants and flags back and take the policies away. */
   readonly restoreOwner?: boolean;
@@ -29,7 +32,8 @@ export interface ModeOptions {
  * wholly in one mode or in the other, whatever kills the process in between. Pure; running it again changes nothing.
  */
 export function planMode(facts: TableFacts, known: KnownTable, mode: Mode, options: ModeOptions = {}): Statement[] {
-  const { schema = 'tenantry', restoreOwner = false, keepOwner = known.keepOwner ?? false } = options;
+  const { schema = 'tenantry', restoreOwner = false } = options;
+  const keepOwner = options.keepOwner === true || known.keepOwner === true;
   const statements =
     mode === 'off'
       ? planOff(facts, known, restoreOwner)

@@ -2,7 +2,7 @@ import { ident, literal, qualifiedName, renderSchema, type Statement } from '../
 import { TenantryError } from '../errors.ts';
 import type { OwnerRule, TableDeclaration } from './declaration.ts';
 import type { TableFacts } from './facts.ts';
-import { planMode } from './plan-mode.ts';
+import { type KnownTable, planMode } from './plan-mode.ts';
 import { declare } from './switch-mode.ts';
 
 export interface ProtectOptions {
@@ -14,6 +14,8 @@ export interface ProtectOptions {
   /** Inserts need not name the tenant: the column's default is the context's. Default true. */
   readonly defaultTenant?: boolean;
   readonly keepOwner?: boolean;
+  /** What Tenantry remembers of a table that is protected already: its declaration counts, and its way back is kept. */
+  readonly known?: KnownTable;
   /** The kernel's schema. Default `tenantry`. */
   readonly schema?: string;
 }
@@ -27,6 +29,7 @@ export interface ProtectOptions {
  */
 export function planProtect(facts: TableFacts, empty: boolean, options: ProtectOptions = {}): Statement[] {
   const {
+    known,
     column = 'tenant_id',
     owner,
     mode = 'enforced',
@@ -34,6 +37,7 @@ export function planProtect(facts: TableFacts, empty: boolean, options: ProtectO
     keepOwner = false,
     schema = 'tenantry',
   } = options;
+  if (known !== undefined) return planMode(facts, known, mode, { keepOwner, schema });
   const present = facts.columns.find(({ name }) => name === column);
   if (present === undefined && !empty) throw needsAdopt(facts, `has rows and no column "${column}"`);
   if (present?.notNull === false && !empty) throw needsAdopt(facts, `has rows and "${column}" may be null`);

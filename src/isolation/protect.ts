@@ -6,7 +6,7 @@ import type { TableName } from './declaration.ts';
 import { readTableFacts } from './facts.ts';
 import { planProtect, planRevokeTemporary, type ProtectOptions } from './plan-protect.ts';
 import { readRegistered, recordPolicyDigest } from './registry.ts';
-import { switchMode } from './switch-mode.ts';
+import { shadowGuard, switchMode } from './switch-mode.ts';
 
 export interface ProtectRunOptions extends ProtectOptions, LockOptions {
   /** Also take the right to make temporary tables from the whole database's public. Default false. */
@@ -26,7 +26,9 @@ export async function protectTable(
     const [registered] = await readRegistered(admin, schema, name);
     // a known table keeps what it declares and what it was before; protecting it again restores its mode
     if (registered !== undefined && options.dryRun !== true) {
-      return (await switchMode(admin, schema, name, options.mode ?? registered.mode, options)).statements;
+      const mode = options.mode ?? registered.mode;
+      const guard = mode === 'enforced' ? { guard: shadowGuard(schema, name, undefined) } : {};
+      return (await switchMode(admin, schema, name, mode, { ...options, ...guard })).statements;
     }
     return await withLockRetry(
       admin,
@@ -34,7 +36,11 @@ export async function protectTable(
         await tx.query('set local search_path = pg_catalog, pg_temp');
         const facts = await readTableFacts(tx, name);
         const statements = [
-          ...planProtect(facts, await isEmpty(tx, name), { ...options, schema }),
+          ...planProtect(facts, await isEmpty(tx, name), {
+            ...options,
+            ...(registered === undefined ? {} : { known: registered, mode: options.mode ?? registered.mode }),
+            schema,
+          }),
           ...(options.revokeTemporary === true ? planRevokeTemporary(await databaseName(tx)) : []),
         ];
         if (options.dryRun === true) return statements;

@@ -178,6 +178,24 @@ describe('protect: a new table becomes a tenant’s', () => {
     expect(await shop.as(shop.bolt, 'select id from public.full3')).toEqual([{ id: 1 }]);
   });
 
+  it('a table that is protected already keeps its declaration and its way back, and its shadow stands in the way', async () => {
+    await shop.hostRuns(
+      'create table public.again (id int, tenant_id uuid); insert into public.again values (1, :acme)',
+    );
+    await shop.isolation.shadow('again');
+    const dry = await shop.isolation.protect('again', { dryRun: true });
+    expect(dry.map(({ text }) => text).join('\n')).toContain(`"owner":"${shop.host}"`);
+    await shop.db.query(
+      `select tenantry.record_shadow_misses('[{"table_schema":"public","table_name":"again","operation":"update","fingerprint":"f","rows":1,"occurrences":1,"status":"confirmed"}]')`,
+    );
+    await expect(shop.isolation.protect('again', { mode: 'enforced' })).rejects.toMatchObject({
+      code: 'TNT_SHADOW_NOT_CLEAN',
+    });
+    await shop.isolation.protect('again');
+    await shop.isolation.off('again', { restoreOwner: true });
+    expect(await facts('again')).toMatchObject({ owner: shop.host });
+  });
+
   it('takes the right to make temporary tables from the database when asked to', async () => {
     await shop.as(shop.acme, 'create temp table here (id int) on commit drop');
     await shop.hostRuns('create table public.last (id int primary key)');

@@ -1,7 +1,7 @@
 -- TD003: the login holds a predefined role that reads, writes or runs past the grants
 select format('login %I', current_user) as object, v.level,
        format('%I is a member of %s, which %s', current_user, r.rolname, v.what) as detail,
-       case when r.rolname = 'pg_database_owner' then format('alter database %I owner to another role', current_database())
+       case when r.rolname = 'pg_database_owner' then format('alter database %I owner to …', current_database())
             else format('revoke %I from %I', r.rolname, current_user) end as fix,
        null::text as statement,
        format('%s:%s', current_user, r.rolname) as key

@@ -40,7 +40,7 @@ judged as (
 )
 select j.name as object, case when j.mode <> 'enforced' then 'warn' end as level,
        format('policy %I %s', j.policy, j.fault) as detail,
-       format('tenantry protect %s', j.name) as fix, null::text as statement,
+       format(case j.mode when 'enforced' then 'tenantry isolation enforce %s' when 'shadow' then 'tenantry isolation shadow on %s' else 'tenantry isolation off %s' end, j.name) as fix, null::text as statement,
        format('%s:%s', j.name, j.policy) as key
 from judged j
 where j.fault is not null

@@ -5,8 +5,9 @@ with protected as (
 select format('%I.%I', n.nspname, c.relname) as object,
        case when p.relation is null then 'warn' end as level,
        format('policy %I is permissive, `true` and applies to the login; no restrictive policy for PUBLIC names the tenant', o.polname) as detail,
-       case when p.relation is null then format('drop policy %I on %I.%I, or give the table a restrictive tenant floor', o.polname, n.nspname, c.relname)
-            else format('tenantry protect %I.%I', n.nspname, c.relname) end as fix,
+       case when p.relation is null then format('drop policy %I on %I.%I -- or give the table a restrictive tenant floor', o.polname, n.nspname, c.relname)
+            when p.mode = 'shadow' then format('tenantry isolation shadow on %s', p.name)
+            else format('tenantry isolation %s %s', case p.mode when 'off' then 'off' else 'enforce' end, p.name) end as fix,
        null::text as statement,
        format('%I.%I:%s', n.nspname, c.relname, o.polname) as key
 from pg_catalog.pg_policy o

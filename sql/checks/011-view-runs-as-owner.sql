@@ -20,12 +20,12 @@ view as (
 ),
 -- whose rights apply is decided at each view on the way down; an invoker's view inside an owner's view runs as that owner
 reach as (
-  select v.oid as top, v.oid as view, case when v.invoker then l.oid else v.relowner end as runner
+  select v.oid as top, v.oid as view, v.oid as decided, case when v.invoker then l.oid else v.relowner end as runner
   from view v cross join login l
   where has_schema_privilege(l.oid, v.nspname, 'usage')
     and (has_any_column_privilege(l.oid, v.oid, 'select, insert, update') or has_table_privilege(l.oid, v.oid, 'delete'))
   union
-  select r.top, v.oid, case when v.invoker then r.runner else v.relowner end
+  select r.top, v.oid, case when v.invoker then r.decided else v.oid end, case when v.invoker then r.runner else v.relowner end
   from reach r join edge e on e.view = r.view join view v on v.oid = e.relation
 )
 select format('%I.%I', t.nspname, t.relname) as object, null::text as level,
@@ -40,7 +40,7 @@ join protected p on p.relation = e.relation
 join pg_catalog.pg_class c on c.oid = p.relation
 join pg_catalog.pg_roles o on o.oid = r.runner
 join view t on t.oid = r.top
-join view i on i.oid = r.view
+join view i on i.oid = r.decided
 where r.runner <> (select l.oid from login l)
   and (o.rolsuper or o.rolbypassrls or (pg_has_role(o.oid, p.owner, 'usage') and not c.relforcerowsecurity))
 group by t.nspname, t.relname

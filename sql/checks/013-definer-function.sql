@@ -5,7 +5,7 @@ with protected as (
 select g.name as object, null::text as level,
        format('SECURITY DEFINER, executable by %I, and its owner %I %s', current_user, o.rolname,
          case when o.rolsuper then 'is a superuser' when o.rolbypassrls then 'has BYPASSRLS' else 'owns protected tables' end) as detail,
-       format('revoke execute on routine %s from public, or make it security invoker, or give it to an ordinary owner', g.name) as fix,
+       format('revoke execute on routine %s from public -- or make it security invoker, or give it to an ordinary owner', g.name) as fix,
        null::text as statement,
        g.name as key
 from pg_catalog.pg_proc f

@@ -29,7 +29,7 @@ judged as (
 select j.name as object,
        case when j.path is not null then 'warn' end as level,
        format('SECURITY DEFINER as %I, and %s', o.rolname, j.fault) as detail,
-       format('alter function %s set search_path = pg_catalog, pg_temp, with every other name in it qualified', j.name) as fix,
+       format('alter function %s set search_path = pg_catalog, pg_temp -- and qualify every other name in it', j.name) as fix,
        null::text as statement,
        j.name as key
 from judged j

@@ -6,7 +6,7 @@ select format('%I.%I', n.nspname, c.relname) as object, null::text as level,
        format('rule %I %s; what a rule does, it does with the rights of %s, past the policies', r.rulename,
          case when p.relation = r.ev_class then 'rewrites statements on this table' else format('reaches %s', p.name) end,
          c.relowner::regrole) as detail,
-       format('drop rule %I on %I.%I, and write it as a trigger', r.rulename, n.nspname, c.relname) as fix,
+       format('drop rule %I on %I.%I -- and write it as a trigger', r.rulename, n.nspname, c.relname) as fix,
        null::text as statement,
        format('%I.%I:%s', n.nspname, c.relname, r.rulename) as key
 from pg_catalog.pg_rewrite r

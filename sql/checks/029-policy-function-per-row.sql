@@ -20,7 +20,7 @@ select o.name as object, null::text as level,
        case when c.function is not null
             then format('policy %I calls %s, which is VOLATILE: it runs for every row, keeps the tenant''s index from being used and forbids parallel plans', o.polname, c.function)
             else format('policy %I calls current_setting() without a sub-select: it is inlined and runs for every row', o.polname) end as detail,
-       case when c.function is not null then format('alter function %s stable, if that is true of it', c.function)
+       case when c.function is not null then format('alter function %s stable -- if that is true of it', c.function)
             else 'Compare with tenantry.current_tenant(), or write (select current_setting(…)).' end as fix,
        null::text as statement,
        format('%s:%s', o.name, o.polname) as key

@@ -5,7 +5,7 @@ with protected as (
 select p.name as object,
        case when p.mode <> 'enforced' then 'info' end as level,
        format('%I may be null: such rows are seen by no tenant, and by everybody should the table be opened', p.tenant_column) as detail,
-       format('alter table %s alter column %I set not null, after a validated check (%I is not null)', p.name, p.tenant_column, p.tenant_column) as fix,
+       format('alter table %s alter column %I set not null -- after a check (%I is not null) not valid, validated', p.name, p.tenant_column, p.tenant_column) as fix,
        null::text as statement,
        p.name as key
 from protected p

@@ -3,8 +3,9 @@ with protected as (
   select * from tenantry.protected_tables() where relation is not null
 )
 select p.name as object, null::text as level,
-       format('%s tenants joined and %s rows changed since the last ANALYZE: the planner does not know these tenants and scans where it should look up', o.joined, s.n_mod_since_analyze) as detail,
-       format('analyze %s, and for good: alter table %s set (autovacuum_analyze_scale_factor = 0.01)', p.name, p.name) as fix,
+       format('since the last ANALYZE %s joined and %s rows changed: the planner does not know the new ones and scans where it should look up',
+         case o.joined when 1 then 'a tenant' else o.joined || ' tenants' end, s.n_mod_since_analyze) as detail,
+       format('analyze %s; alter table %s set (autovacuum_analyze_scale_factor = 0.01)', p.name, p.name) as fix,
        format('analyze %s', p.name) as statement,
        p.name as key
 from protected p

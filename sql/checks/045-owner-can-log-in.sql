@@ -4,7 +4,7 @@ with protected as (
 )
 select format('role %I', o.rolname) as object, null::text as level,
        format('it owns %s and can log in: a session of it is above the policies', case when count(*) = 1 then min(p.name) else format('%s and %s more protected tables', min(p.name), count(*) - 1) end) as detail,
-       format('alter role %I nologin, or move the tables to a role that cannot', o.rolname) as fix, null::text as statement,
+       format('alter role %I nologin -- or move the tables to a role that cannot', o.rolname) as fix, null::text as statement,
        o.rolname::text as key
 from protected p
 join pg_catalog.pg_roles o on o.oid = p.owner

@@ -75,3 +75,33 @@ test('strict binding on and off', async () => {
   await isolation.strictBinding(false);
   expect(await errorsNow()).toEqual([]);
 });
+
+test.each(['shadow', 'enforced', 'off'] as const)(
+  'what doctor says of a spoiled table in mode %s is what repairs it',
+  async (mode) => {
+    const table = `public.spoiled_${mode}`;
+    await place.run(`create table ${table} (tenant_id uuid not null, id bigint, primary key (tenant_id, id));
+    grant select, insert, update, delete on ${table} to tenantry_app`);
+    const set = async (): Promise<unknown> => {
+      if (mode === 'off') return isolation.off(table);
+      return mode === 'shadow' ? isolation.shadow(table) : isolation.enforce(table, { force: true });
+    };
+    await isolation.shadow(table);
+    await set();
+    const policy = mode === 'shadow' ? 'tenantry_shadow_select' : 'tenantry_floor';
+    const about = async (): Promise<string[]> =>
+      (await place.examine({ only: ['TD005', 'TD007'] })).findings.map(({ key }) => key);
+    const spoilt = async (sql: string): Promise<string[]> => {
+      await place.run(sql);
+      const found = await about();
+      await set();
+      expect(await about()).toEqual([]);
+      return found;
+    };
+    expect(await spoilt(`drop policy ${policy} on ${table}`)).toContain(`TD007:${table}:${policy}`);
+    expect(await spoilt(`alter policy ${policy} on ${table} using (true)`)).toContain(`TD007:${table}:${policy}`);
+    expect(await spoilt(`alter table ${table} ${mode === 'off' ? 'enable' : 'disable'} row level security`)).toContain(
+      `TD005:${table}`,
+    );
+  },
+);

@@ -1,4 +1,4 @@
-import { type Queryable, renderSchema, type Row } from '../../database/sql.ts';
+import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
 import type { Phase, Plan, Step } from '../plan-types.ts';
 
 export type StepStatus = 'pending' | 'running' | 'done' | 'undone';
@@ -56,6 +56,11 @@ export function createState(schema: string) {
   const sql = (text: string): string => renderSchema(text, schema);
   return {
     async selectOpenRun(db: Queryable): Promise<RunRow | undefined> {
+      // planning reads databases that Tenantry has never touched
+      const { rows } = await db.query<{ there: boolean }>(`select to_regclass($1) is not null as there`, [
+        sql('tenantry.adoption_runs'),
+      ]);
+      if (rows[0]?.there !== true) return undefined;
       return (await db.query<RunRow>(sql(`select ${runColumns} from tenantry.adoption_runs r where r.status = 'open'`)))
         .rows[0];
     },

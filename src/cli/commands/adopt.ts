@@ -9,6 +9,7 @@ import {
   type PlanDecisions,
   phases,
 } from '../../adopt/index.ts';
+import { assertMigrated } from '../../database/migrate.ts';
 import { TenantryError } from '../../errors.ts';
 import { adoptProgress } from '../adopt-progress.ts';
 import type { Command, CommandInput } from '../command.ts';
@@ -16,9 +17,12 @@ import type { Command, CommandInput } from '../command.ts';
 const planFile = 'tenantry.plan.yaml';
 const fileOption = { file: { type: 'string', value: 'FILE', help: `The plan. Defaults to ${planFile}.` } } as const;
 
-async function adoptOf(input: CommandInput): Promise<Adopt> {
+/** Inspecting and planning need nothing of ours in the database; what changes or looks back needs the schema. */
+async function adoptOf(input: CommandInput, { migrated = true } = {}): Promise<Adopt> {
   const { schema } = await input.config();
-  return createAdopt({ adminPool: (await input.database()).admin(), schema });
+  const admin = (await input.database()).admin();
+  if (migrated) await assertMigrated(admin, { schema });
+  return createAdopt({ adminPool: admin, schema });
 }
 
 const inspect: Command = {
@@ -28,7 +32,7 @@ const inspect: Command = {
   examples: ['tenantry adopt inspect', 'tenantry adopt inspect --json > inspection.json'],
   async run(input) {
     const { terminal } = input;
-    const { inspection, roots } = await (await adoptOf(input)).inspect();
+    const { inspection, roots } = await (await adoptOf(input, { migrated: false })).inspect();
     terminal.table(
       ['table', 'rows (estimate)', 'size', 'keys to', 'owner'],
       inspection.tables.map((table) => [
@@ -76,7 +80,7 @@ const plan: Command = {
   },
   async run(input) {
     const { terminal } = input;
-    const adopt = await adoptOf(input);
+    const adopt = await adoptOf(input, { migrated: false });
     const path = input.option('file') ?? planFile;
     const decisions = await decisionsOf(input, adopt, path);
     const { plan, file, conflicts } = await adopt.plan(decisions);

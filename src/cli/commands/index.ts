@@ -8,6 +8,7 @@ import { isolationCommands } from './isolation.ts';
 import { migrateCommands } from './migrate.ts';
 import { protectCommand } from './protect.ts';
 import { seedCommand } from './seed.ts';
+import { serveCommand } from './serve.ts';
 
 /** Every command, in the order of the help page. */
 export const commands: readonly Command[] = [
@@ -19,5 +20,6 @@ export const commands: readonly Command[] = [
   explainCommand,
   ...adoptCommands,
   doctorCommand,
+  serveCommand,
   demoCommand,
 ];

@@ -14,14 +14,15 @@ export class ContextScope {
   /** The same with its own Parse, for poolers that keep no prepared statements. Filled by the pool. */
   unnamedPrefix: Buffer | undefined = undefined;
 
-  constructor(context: Context) {
+  constructor(context: Context, identity?: string) {
     this.context = context;
     this.identity =
-      context.kind === 'tenant'
+      identity ??
+      (context.kind === 'tenant'
         ? `${context.tenantId}|${context.userId ?? ''}|${context.tenantKey ?? ''}`
         : context.kind === 'user'
           ? `|${context.userId}|`
-          : undefined;
+          : undefined);
   }
 }
 

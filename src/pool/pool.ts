@@ -59,6 +59,8 @@ export class TenantPool extends BasePool implements Lender {
     this.settings = settings;
     this.Client = TenantClient;
     attachSettings(this.options, this.settings);
+    // lost while it is checked out and runs nothing, a connection would end the process; its next query fails all the same
+    this.on('connect', (client) => client.on('error', () => {}));
     const { onConnect } = this.options;
     if (onConnect !== undefined)
       this.options.onConnect = (client) => runInScope(setup, () => onConnect(client)) as never;

@@ -34,6 +34,8 @@ export interface Lender {
 }
 
 const writer = new WireWriter();
+/** Each cause can come once: the context statement, the statement itself, a statement that takes no context. */
+const mostRetries = 3;
 
 /**
  * One statement on its way: written with its context in one piece, its answers taken straight from the parser.
@@ -57,7 +59,7 @@ export class TenantQuery {
   #skip = 0;
   #prefixed = false;
   #aloneInTransaction = false;
-  #retried = false;
+  #attempts = 0;
   #parsing = false;
   #statement: PreparedStatement | undefined = undefined;
   #result: PgResult;
@@ -236,8 +238,7 @@ export class TenantQuery {
     const retry = retryAfter(error, { prefixed: this.#prefixed, named: this.#statement !== undefined });
     if (retry !== undefined) {
       this.#recover(retry);
-      if (this.#aloneInTransaction && !this.#retried) {
-        this.#retried = true;
+      if (this.#aloneInTransaction && this.#attempts++ < mostRetries) {
         this.#error = undefined;
         this.#results = undefined;
         this.#result = new PgResultClass(this.config.rowMode, this.config.types);

@@ -131,7 +131,7 @@ function leftoverOf(text: string, tokens: readonly SqlToken[]): Leftover | undef
   return leftoverInside(text.slice(tokens[0]?.start, tokens.at(-1)?.end), first, words);
 }
 
-const localSetConfig = /set_config\s*\((?:[^()']|'(?:[^']|'')*'|\([^()]*\))*,\s*true\s*\)/gi;
+const localSetConfig = /set_config\s*\((?:[^()']|'(?:[^']|'')*'|\((?:[^()']|'(?:[^']|'')*')*\))*,\s*true\s*\)/gi;
 
 function leftoverInside(text: string, first: string, words: readonly string[]): Leftover | undefined {
   if (/set_config/i.test(text) && /set_config/i.test(text.replace(localSetConfig, ''))) return 'setting';

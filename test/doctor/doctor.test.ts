@@ -13,6 +13,7 @@ import {
 import { kernelExceptions } from '../../src/isolation/doctor/kernel-exceptions.ts';
 import { observe } from '../../src/isolation/doctor/probes/pooler.ts';
 import { checks } from '../../src/isolation/doctor/registry.ts';
+import { createPool } from '../../src/pool/index.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { type CaseDatabase, createCaseDatabase } from './case-database.ts';
 import { correctSetup } from './cases.ts';
@@ -238,3 +239,19 @@ test('a pool of one connection is not asked about a pooler, and gets its connect
     await database.drop();
   }
 });
+
+test.each([{}, { multiplex: { connections: 2 } }])(
+  'doctor over the tenant pool itself, which has no context here: %j',
+  async (options) => {
+    const database = await createTestDatabase();
+    const app = createPool({ connectionString: database.appUrl, max: 3, ...options });
+    try {
+      const report = await createDoctor({ app, admin: database.admin }).run();
+      expect(report.findings.map(({ key }) => key)).toEqual([`TD040:${database.name}`]);
+      expect(report.checks.filter(({ outcome }) => outcome === 'skipped')).toEqual([]);
+    } finally {
+      await app.end();
+      await database.drop();
+    }
+  },
+);

@@ -1,7 +1,5 @@
 export interface ClientLike {
   release(error?: Error | boolean): void;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  removeListener(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 /**
@@ -13,24 +11,12 @@ export function checkedOut<C extends ClientLike>(
   replace: (release: ClientLike['release']) => Partial<C> = () => ({}),
 ): C {
   let released = false;
-  surviveLoss(client);
   const release = (error?: Error | boolean): void => {
     if (released) return;
     released = true;
     client.release(error);
   };
   return substitute(client, { ...replace(release), release });
-}
-
-const ignore = (): void => {};
-
-/**
- * A connection that is lost while nobody runs a query on it is an 'error' event, which ends the process when nobody
- * listens. The ORM's next query on it fails: nothing is lost by not listening here.
- */
-export function surviveLoss(client: Pick<ClientLike, 'on' | 'removeListener'>): void {
-  client.removeListener('error', ignore);
-  client.on('error', ignore);
 }
 
 /** The same object to every eye, with some members replaced. */

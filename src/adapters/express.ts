@@ -17,7 +17,7 @@ interface ResponseLike extends RequestLike {
 type Next = (error?: unknown) => void;
 
 /**
- * Middleware for Express 4 and 5: runs the rest of the request for the organization it names, once the membership is
+ * Middleware for Express: runs the rest of the request for the organization it names, once the membership is
  * verified; also the events of the request's and the response's streams. Put body parsers behind it or before it.
  *
  * @example

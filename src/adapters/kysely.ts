@@ -1,5 +1,3 @@
-import { type ClientLike, surviveLoss } from './checked-out.ts';
-
 /** What Kysely's PostgresDialect takes as its pool. */
 interface PoolLike<C> {
   connect(): Promise<C>;
@@ -29,14 +27,7 @@ export function kyselyConfig<C, Cursor = never>(
   { cursor }: { readonly cursor?: Cursor } = {},
 ): KyselyConfig<C, Cursor> {
   return {
-    pool: {
-      async connect() {
-        const client = await pool.connect();
-        surviveLoss(client as ClientLike);
-        return client;
-      },
-      end: async () => {},
-    },
+    pool: { connect: () => pool.connect(), end: async () => {} },
     ...(cursor === undefined ? {} : { cursor }),
   };
 }

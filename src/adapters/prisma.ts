@@ -74,7 +74,7 @@ export function isolatePrisma<T extends object>(client: T): T {
   const loader = _requestHandler?.dataloader?.options;
   if (!isLoader(loader)) {
     throw new TenantryError('TNT_CONFIG_INVALID', 'The loader of this Prisma client was not found.', {
-      hint: 'Tenantry knows Prisma 7.9 and 7.10; with this version it cannot keep tenants apart.',
+      hint: 'Tenantry knows Prisma 7.9; with this version it cannot keep tenants apart.',
     });
   }
   const { adapter } = _engineConfig ?? {};

@@ -39,10 +39,19 @@ export interface MembershipVerifier {
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** Verifies a claim by the membership of the user. A slug is looked up when the tenant is no UUID. */
+/**
+ * Verifies a claim by the membership of the user. A slug is looked up when the tenant is no UUID.
+ *
+ * @throws TNT_UNAUTHENTICATED without a user, TNT_CONFIG_INVALID when identify returns a user's id of another kind
+ */
 export function membership({ members, organizations }: MembershipVerifier): VerifyClaim {
   return async ({ userId, tenant }) => {
     if (userId === undefined) throw unauthenticated();
+    if (!uuid.test(userId)) {
+      throw new TenantryError('TNT_CONFIG_INVALID', 'identify: userId is not the UUID of a row of tenantry.users.', {
+        hint: 'Return the id of tenantry.users for whoever signed in, or give a verify of your own.',
+      });
+    }
     const tenantId = uuid.test(tenant)
       ? tenant
       : await withUser({ userId }, () => organizations?.idBySlug(tenant.toLowerCase()));

@@ -4,6 +4,7 @@ import { Cache } from 'drizzle-orm/cache/core';
 import { pgTable, text, uuid } from 'drizzle-orm/pg-core';
 import knexDefault from 'knex';
 import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
 import { DataSource, EntitySchema } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as drizzleAdapter from '../../src/adapters/drizzle.ts';
@@ -70,7 +71,6 @@ describe('D5 what ORMs do beside the pool', () => {
     [a, b] = (await createNotes(database, 2)) as [Tenant, Tenant];
     pool = createPool({ connectionString: database.appUrl, max: 2 });
     pool.on('error', () => {});
-    pool.on('connect', (client) => client.on('error', () => {}));
   });
   afterAll(async () => {
     await pool?.end();
@@ -185,6 +185,20 @@ describe('D5 what ORMs do beside the pool', () => {
       expect(await seenByB(source, 'all-notes')).toBe(b.tenantId);
       await source.destroy();
     });
+  });
+
+  it('a connection that is lost while an ORM holds it, and runs nothing, does not end the process', async () => {
+    const client = await pool.connect();
+    const { rows } = await as(a, () => client.query<{ pid: number }>('select pg_backend_pid() as pid'));
+    const ended = new Promise<void>((resolve) => client.once('end', resolve));
+    const admin = new pg.Client({ connectionString: database.superuserUrl });
+    await admin.connect();
+    await admin.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
+    await admin.end();
+    await ended;
+    expect(await failure(as(a, () => client.query('select 1')))).toBeInstanceOf(Error);
+    client.release();
+    expect((await as(a, () => pool.query('select 1 as one'))).rows).toEqual([{ one: 1 }]);
   });
 
   it('every ORM leaves the pool open when it is closed', async () => {

@@ -33,10 +33,8 @@ export function describeIsolation(driver: IsolationDriver): void {
       database = await createTestDatabase();
       tenants = await createNotes(database, tenantCount);
       [a, b] = tenants as [Tenant, Tenant];
-      pool = createPool({ connectionString: database.appUrl, max: connections });
-      // backends are ended on purpose, also while nobody runs a query on them
-      pool.on('error', () => {});
-      pool.on('connect', (client) => client.on('error', () => {}));
+      pool = createPool({ connectionString: database.appUrl, max: connections, ...driver.pool });
+      pool.on('error', () => {}); // backends are ended on purpose
       session = await driver.open(pool);
     });
     afterAll(async () => {

@@ -1,4 +1,4 @@
-import type { TenantPool } from '../../src/pool/index.ts';
+import type { TenantPool, TenantPoolOptions } from '../../src/pool/index.ts';
 import type { NewNote, Note } from './notes.ts';
 
 /** What a driver or ORM does with the two tables of the suite, in its own usual way. No statement names a tenant. */
@@ -37,5 +37,7 @@ export type ExemptCase = 'lazy' | 'stream' | 'nested';
 export interface IsolationDriver {
   readonly name: string;
   readonly exempt?: Partial<Record<ExemptCase, string>>;
+  /** How the suite opens the pool. */
+  readonly pool?: TenantPoolOptions;
   open(pool: TenantPool): Promise<NoteSession>;
 }

@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import QueryStream from 'pg-query-stream';
+import type { TenantPool } from '../../src/pool/index.ts';
 import { describeIsolation } from './describe-isolation.ts';
-import type { NoteOperations } from './driver.ts';
+import type { IsolationDriver, NoteOperations, NoteSession } from './driver.ts';
 import type { Note } from './notes.ts';
 
 const columns = 'id, tenant_id as "tenantId", body';
@@ -30,51 +31,58 @@ function operations(on: Pick<pg.Pool, 'query'>): NoteOperations {
   };
 }
 
-describeIsolation({
+const driver: IsolationDriver = {
   name: 'pg',
   exempt: { lazy: 'a query of pg is sent when it is made' },
-  open: async (pool) => ({
-    ...operations(pool),
-    async transaction(fn) {
-      const client = await pool.connect();
-      try {
-        await client.query('begin');
-        const result = await fn({
-          ...operations(client),
-          async nested(inner) {
-            await client.query('savepoint inner_work');
-            try {
-              const done = await inner(operations(client));
-              await client.query('release savepoint inner_work');
-              return done;
-            } catch (error) {
-              await client.query('rollback to savepoint inner_work');
-              throw error;
-            }
-          },
-        });
-        await client.query('commit');
-        return result;
-      } catch (error) {
-        await client.query('rollback').catch(() => {}); // the connection may be gone
-        throw error;
-      } finally {
-        client.release();
-      }
-    },
-    async stream(seen) {
-      const client = await pool.connect();
-      try {
-        const stream = client.query(new QueryStream(`select ${columns} from notes order by id`));
-        await new Promise<void>((resolve, reject) => {
-          stream.on('data', seen);
-          stream.on('end', resolve);
-          stream.on('error', reject);
-        });
-      } finally {
-        client.release();
-      }
-    },
-    teardown: async () => {},
-  }),
+  open: async (pool) => session(pool),
+};
+
+const session = (pool: TenantPool): NoteSession => ({
+  ...operations(pool),
+  async transaction(fn) {
+    const client = await pool.connect();
+    try {
+      await client.query('begin');
+      const result = await fn({
+        ...operations(client),
+        async nested(inner) {
+          await client.query('savepoint inner_work');
+          try {
+            const done = await inner(operations(client));
+            await client.query('release savepoint inner_work');
+            return done;
+          } catch (error) {
+            await client.query('rollback to savepoint inner_work');
+            throw error;
+          }
+        },
+      });
+      await client.query('commit');
+      return result;
+    } catch (error) {
+      await client.query('rollback').catch(() => {}); // the connection may be gone
+      throw error;
+    } finally {
+      client.release();
+    }
+  },
+  async stream(seen) {
+    const client = await pool.connect();
+    try {
+      const stream = client.query(new QueryStream(`select ${columns} from notes order by id`));
+      await new Promise<void>((resolve, reject) => {
+        stream.on('data', seen);
+        stream.on('end', resolve);
+        stream.on('error', reject);
+      });
+    } finally {
+      client.release();
+    }
+  },
+  teardown: async () => {},
 });
+
+describeIsolation(driver);
+describeIsolation({ ...driver, name: 'pg, as behind a transaction pooler', pool: { pooler: 'transaction' } });
+describeIsolation({ ...driver, name: 'pg, without statement names', pool: { naming: false } });
+describeIsolation({ ...driver, name: 'pg, multiplexed', pool: { multiplex: { connections: 2 } } });

@@ -230,6 +230,14 @@ export function describeMiddleware(framework: Framework): void {
       ]);
     });
 
+    it("says so when identify returns no user's id of ours", async () => {
+      const response = await get('/notes', { 'x-user': '42', 'x-tenant': a.tenantId });
+      expect([response.status, await response.json()]).toEqual([
+        500,
+        expect.objectContaining({ code: 'TNT_CONFIG_INVALID' }),
+      ]);
+    });
+
     it('passes on what identify throws', async () => {
       const failing = await start({
         identify: () => {

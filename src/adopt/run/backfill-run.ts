@@ -1,32 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sqlStateOf } from '../../database/database-error.ts';
-import { withLockRetry } from '../../database/locks.ts';
+import type { ClientLike } from '../../database/kernel.ts';
 import { type Queryable, renderSchema, type Row } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { BackfillStep } from '../plan-types.ts';
-import { assertGoing, lockOptions, mark, type RunContext } from './steps-run.ts';
 import type { BackfillCursor } from './state.ts';
+import { assertGoing, mark, type RunContext } from './steps-run.ts';
 
 export interface BackfillOptions {
   /** Most rows per second; unlimited by default. */
   readonly maxRate?: number;
   /** Asked before each window: milliseconds to wait (replication lag, load), or 0. */
   readonly throttle?: (progress: { table: string; rows: number; rowsPerSecond: number }) => Promise<number> | number;
-  /** Longest time that one transaction of the backfill should take, in milliseconds. Default 120. */
+  /** Longest time that one transaction of the backfill should take, in milliseconds. Default 100. */
   readonly batchMilliseconds?: number;
 }
 
 /** Stripes of a window: each commits, so that the server prunes a page before the next one comes to it. */
 const stripes = 8;
+/** A table of fewer pages is not worth stripes: all of it is a handful of short transactions. */
+const fewPages = 64;
 const mostPages = 4096;
 /**
- * Hard limit of one batch. Below deadlock_timeout (1 s): a batch always gives way before the server would choose a victim, so that
- * the victim is never the application.
+ * Limits of one batch. Together they stay below deadlock_timeout (1 s): a batch gives way before the server would choose a victim,
+ * so that the victim is never the application.
  */
 const statementTimeout = 600;
-const lockTimeout = 150;
+const lockTimeout = 100;
+const lockAttempts = 400;
 
-/** Fills the column of one relation from page 0 to the last page it had, resuming at the cursor. */
+/** Fills the column of one relation from page 0 to the last page it had when it began, resuming at the cursor. */
 export async function runBackfill(
   context: RunContext,
   step: BackfillStep,
@@ -34,16 +37,37 @@ export async function runBackfill(
   options: BackfillOptions,
 ): Promise<void> {
   await mark(context, context.pool, step.id, 'running');
-  const pages = cursor?.pages ?? (await selectPages(context.pool, step.relation));
-  const text = renderSchema(step.up[0]?.text ?? '', context.schema);
-  const goal = options.batchMilliseconds ?? 120;
+  const client = await context.pool.connect();
+  try {
+    // for this session alone: the connection is closed afterwards
+    await client.query(
+      `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off;
+       set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
+    );
+    const pages = cursor?.pages ?? (await selectPages(client, step.relation));
+    await passOver(context, client, step, { page: cursor?.page ?? 0, pages }, options);
+  } finally {
+    client.release(true);
+  }
+  await mark(context, context.pool, step.id, 'done');
+}
+
+async function passOver(
+  context: RunContext,
+  client: ClientLike,
+  step: BackfillStep,
+  from: BackfillCursor,
+  options: BackfillOptions,
+): Promise<void> {
+  const { pages } = from;
+  const goal = options.batchMilliseconds ?? 100;
+  const text = stripeStatement(step, context.schema);
   const started = performance.now();
-  const first = cursor?.page ?? 0;
-  let window = 32;
+  let window = 64;
   let rows = 0;
   let pinned = await horizonIsPinned(context.pool);
   let lastLook = performance.now();
-  for (let page = first; page < pages; ) {
+  for (let { page } = from; page < pages; ) {
     assertGoing(context);
     await throttle(options, step.relation, rows, started);
     if (performance.now() - lastLook > 2000) {
@@ -51,14 +75,14 @@ export async function runBackfill(
       lastLook = performance.now();
     }
     const end = Math.min(page + window, pages);
-    const parts = pinned ? 1 : stripes;
+    const parts = pinned || pages <= fewPages ? 1 : stripes;
     let slowest = 0;
     try {
       for (let stripe = 0; stripe < parts; stripe += 1) {
         assertGoing(context);
         const before = performance.now();
-        const done = stripe === parts - 1 ? { page: end, pages } : { page, pages };
-        rows += await runStripe(context, step, text, [page, end, parts, stripe], done);
+        const reached = { page: stripe === parts - 1 ? end : page, pages };
+        rows += await runStripe(context, client, step, text, [page, end, parts, stripe], reached);
         slowest = Math.max(slowest, performance.now() - before);
       }
     } catch (error) {
@@ -68,8 +92,8 @@ export async function runBackfill(
       continue;
     }
     page = end;
-    if (slowest < goal / 2) window = Math.min(mostPages, window * 2);
-    else if (slowest > goal * 1.5) window = Math.max(1, Math.floor(window / 2));
+    if (slowest < goal / 3) window = Math.min(mostPages, window * 2);
+    else if (slowest > goal) window = Math.max(1, Math.floor(window / 2));
     const seconds = (performance.now() - started) / 1000;
     await context.onEvent({
       type: 'progress',
@@ -78,36 +102,65 @@ export async function runBackfill(
       rows,
       fraction: page / pages,
       rowsPerSecond: Math.round(rows / Math.max(seconds, 0.001)),
-      secondsLeft: Math.round((seconds / Math.max(page - first, 1)) * (pages - page)),
+      secondsLeft: Math.round((seconds / Math.max(page - from.page, 1)) * (pages - page)),
       striped: parts > 1,
     });
   }
-  await mark(context, context.pool, step.id, 'done');
+}
+
+/**
+ * Rows and cursor in one statement: one round trip, and one transaction. Whoever has lost the lease fills nothing.
+ * `$1`–`$4` are the plan's own, then run, runner, step and cursor.
+ */
+function stripeStatement(step: BackfillStep, schema: string): string {
+  const held = `exists (select from tenantry.adoption_runs r where r.id = $5::uuid and r.runner = $6::uuid)`;
+  return renderSchema(
+    `with filled as (${step.up[0]?.text ?? ''} and ${held} returning 1)
+     update tenantry.adoption_steps s set cursor = $8::jsonb, rows_done = s.rows_done + (select count(*) from filled)
+     where s.run_id = $5::uuid and s.id = $7::text and ${held}
+     returning (select count(*) from filled)::int as rows`,
+    schema,
+  );
 }
 
 async function runStripe(
   context: RunContext,
+  client: ClientLike,
   step: BackfillStep,
   text: string,
-  values: readonly number[],
-  cursor: BackfillCursor,
+  window: readonly number[],
+  reached: BackfillCursor,
 ): Promise<number> {
-  return withLockRetry(
-    context.pool,
-    async (tx) => {
-      await tx.query(
-        `select set_config('search_path', 'pg_catalog, pg_temp', true), set_config('app.adopt_backfill', 'on', true),
-                set_config('jit', 'off', true), set_config('statement_timeout', $1::text, true)`,
-        [String(statementTimeout)],
-      );
-      const { rowCount } = await tx.query(text, values);
-      if (!(await context.state.setCursor(tx, context.lease.fence, step.id, cursor, rowCount ?? 0))) {
+  const { runId, runner } = context.lease.fence;
+  for (let attempt = 1; ; attempt += 1) {
+    const started = performance.now();
+    try {
+      const { rows } = await client.query<Row & { rows: number }>(text, [
+        ...window,
+        runId,
+        runner,
+        step.id,
+        JSON.stringify(reached),
+      ]);
+      if (rows[0] === undefined) {
         throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process has taken over this adoption.');
       }
-      return rowCount ?? 0;
-    },
-    { ...lockOptions(context, step.id), lockTimeout, attempts: 200, maxPause: 500 },
-  );
+      return rows[0].rows;
+    } catch (error) {
+      const state = sqlStateOf(error);
+      if ((state !== '55P03' && state !== '40P01') || attempt >= lockAttempts) throw error;
+      await context.onEvent({
+        type: 'lock',
+        id: step.id,
+        attempt,
+        outcome: state === '40P01' ? 'deadlock' : 'lock timeout',
+        milliseconds: performance.now() - started,
+        blockers: [],
+      });
+      assertGoing(context);
+      await sleep(Math.min(500, 10 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2));
+    }
+  }
 }
 
 async function throttle(options: BackfillOptions, table: string, rows: number, started: number): Promise<void> {

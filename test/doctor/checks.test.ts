@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { runStatements } from '../../src/database/locks.ts';
 import { planFixes } from '../../src/isolation/doctor/index.ts';
 import { createCaseDatabase } from './case-database.ts';
-import { cases, correctSetup } from './cases.ts';
+import { cases, correctSetup } from './cases/index.ts';
 
 // Each flaw is found under its key and its fixed twin is silent; before the flaw the check is silent too.
 describe.each(cases)('$code finds $keys', (one) => {

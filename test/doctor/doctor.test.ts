@@ -16,7 +16,7 @@ import { checks } from '../../src/isolation/doctor/registry.ts';
 import { createPool } from '../../src/pool/index.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { type CaseDatabase, createCaseDatabase } from './case-database.ts';
-import { correctSetup } from './cases.ts';
+import { correctSetup } from './cases/index.ts';
 import { codeCaseKeys, codeCases, multiplexed } from './code-cases.ts';
 
 describe.each(Object.entries(codeCases))('%s', (code, run) => {

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/config.ts';
 import { checkFiles } from '../../src/generated/checks.ts';
 import { type Check, checks, fileOf } from '../../src/isolation/doctor/registry.ts';
-import { cases } from './cases.ts';
+import { cases } from './cases/index.ts';
 import { codeCaseKeys, codeCases } from './code-cases.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -45,6 +46,14 @@ describe('the registry of checks', () => {
       expect(readFileSync(`${root}docs/checks/README.md`, 'utf8')).toContain(
         `| [${code}](${code}.md) | ${check.level} | ${check.title} |`,
       );
+
+      // the example of a suppression names this check, and the configuration takes it
+      const entry = /\{ key: '([^']+)', reason: '([^']+)', until: '([^']+)' \}/.exec(page);
+      if (code !== 'TD048') {
+        expect(entry?.[1]).toMatch(new RegExp(`^${code}:.`));
+        const ignore = [{ key: entry?.[1], reason: entry?.[2], until: entry?.[3] }];
+        expect(parseConfig({ doctor: { ignore } }, {}).doctor.ignore).toEqual(ignore);
+      }
 
       const file = fileOf(check);
       if (!hasFile(check)) return;

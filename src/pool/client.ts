@@ -18,13 +18,14 @@ import type { Submittable } from './submittable.ts';
 import { scopeSubmittable, tagScope, taggedScope, textOf } from './submittable.ts';
 import type { TextEntry } from './texts.ts';
 import { watchQuery } from './watch.ts';
-import type { WireWriter } from './wire.ts';
+import { WireWriter } from './wire.ts';
 
 const BaseClient = pg.Client as unknown as new (config?: unknown) => pg.Client & ClientInternals;
 type Connect = (this: TenantClient, callback?: (error: Error | null) => void) => unknown;
 type Query = (this: TenantClient, query: unknown, values?: unknown, callback?: unknown) => unknown;
 const driver = BaseClient.prototype as unknown as { connect: Connect; query: Query };
 
+const sharedWriter = new WireWriter();
 const noTransaction: TransactionContext = { sent: undefined, stale: false };
 const transactionTag = /^(?:BEGIN|START|COMMIT|ROLLBACK)/;
 
@@ -44,6 +45,9 @@ export class TenantClient extends BaseClient {
   idleItem: IdleItem<TenantClient> | undefined = undefined;
   /** Statements written in front of the active query object, whose answers are dropped. */
   skip = 0;
+  /** What is written next. A pipelined connection gathers in one of its own. */
+  writer: WireWriter = sharedWriter;
+  #flushing = false;
   readonly #contextStatements = new Set<string>();
 
   constructor(config?: unknown) {
@@ -79,6 +83,8 @@ export class TenantClient extends BaseClient {
 
   #ready(message: BackendMessage): void {
     this.skip = 0;
+    // shared connections hold single statements alone: what is open here would be everybody's
+    if (this.pipeline && message.status !== 'I') this.connection.stream.destroy();
     if (message.status === 'I') {
       this.transaction = noTransaction;
       if (!(this._activeQuery instanceof TenantQuery)) this.shadow?.forget();
@@ -164,6 +170,31 @@ export class TenantClient extends BaseClient {
       this.#contextStatements.add(prelude.name);
     }
     writer.bytes(prelude.prepared(scope));
+  }
+
+  /** Lets many callers' statements follow one another without waiting for answers. */
+  startPipelining(): void {
+    this.pipeline = true;
+    this.leased = true;
+    this.writer = new WireWriter();
+  }
+
+  /** Sends what was written: at once, or joined with what else is asked for before the next look at the sockets. */
+  flush(): void {
+    const { stream } = this.connection;
+    if (!this.pipeline) {
+      const bytes = this.writer.take();
+      if (stream.writable) stream.write(bytes);
+      return;
+    }
+    this.writer.keep();
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      const bytes = this.writer.take();
+      if (stream.writable) stream.write(bytes);
+    });
   }
 
   forgetContextStatement(): void {

@@ -5,6 +5,7 @@ import { captureCallSite } from './call-site.ts';
 import { TenantClient } from './client.ts';
 import { cleanConnection } from './hygiene.ts';
 import { refuseWithoutContext } from './missing-context.ts';
+import { Multiplexer } from './multiplex.ts';
 import type { IdleItem, IdleListener, PendingItem, PoolInternals } from './pg-internals.ts';
 import type { Lender } from './query.ts';
 import { TenantQuery } from './query.ts';
@@ -20,7 +21,8 @@ const BasePool = pg.Pool as unknown as new (
 ) => pg.Pool & PoolInternals<TenantClient> & { Client: unknown };
 type Connect = (this: TenantPool, callback?: (...args: unknown[]) => void) => unknown;
 type Query = (this: TenantPool, query: unknown, values?: unknown, callback?: unknown) => unknown;
-const driver = BasePool.prototype as unknown as { connect: Connect; query: Query };
+type End = (this: TenantPool, callback?: (error?: Error) => void) => Promise<unknown> | undefined;
+const driver = BasePool.prototype as unknown as { connect: Connect; query: Query; end: End };
 
 const setup = new ContextScope({ kind: 'system', reason: 'set up a new connection' });
 
@@ -53,6 +55,7 @@ function start(client: TenantClient, query: TenantQuery): void {
  */
 export class TenantPool extends BasePool implements Lender {
   readonly settings: PoolSettings;
+  readonly #multiplexer: Multiplexer | undefined;
 
   constructor(options: TenantPoolOptions = {}, settings: PoolSettings = poolSettings(options)) {
     super(options);
@@ -64,6 +67,14 @@ export class TenantPool extends BasePool implements Lender {
     const { onConnect } = this.options;
     if (onConnect !== undefined)
       this.options.onConnect = (client) => runInScope(setup, () => onConnect(client)) as never;
+    const { multiplex = false } = options;
+    if (multiplex !== false) {
+      this.#multiplexer = new Multiplexer(
+        multiplex === true ? {} : multiplex,
+        () => this.#openShared(),
+        (query) => this.#dispatch(query),
+      );
+    }
   }
 
   override newClient(item: PendingItem<TenantClient>): void {
@@ -89,8 +100,23 @@ export class TenantPool extends BasePool implements Lender {
       const query = new TenantQuery(entry, request.config, scope, settle);
       if (settings.onShadowMiss !== undefined) query.site = captureCallSite();
       if (refused !== undefined) query.settle(refused, true);
+      else if (this.#multiplexer?.accepts(query) && !this.ending) this.#multiplexer.run(query);
       else this.#dispatch(query);
     });
+  }
+
+  async #openShared(): Promise<TenantClient> {
+    const client = runOutsideContext(() => new TenantClient(this.options));
+    client.leased = true;
+    await client.connect();
+    await Promise.resolve(this.options.onConnect?.(client) as unknown);
+    client.startPipelining();
+    return client;
+  }
+
+  /** Ends the connections that are shared; pg ends the others. */
+  async endShared(): Promise<void> {
+    await this.#multiplexer?.end();
   }
 
   #dispatch(query: TenantQuery): void {
@@ -193,7 +219,16 @@ export class TenantPool extends BasePool implements Lender {
 }
 
 // Put in place of pg's own and not declared as methods: they keep pg's many signatures.
-const overrides: { connect: Connect; query: Query } = {
+const overrides: { connect: Connect; query: Query; end: End } = {
+  end(callback) {
+    const ended = Promise.all([driver.end.call(this), this.endShared()]).then(() => undefined);
+    if (callback === undefined) return ended;
+    ended.then(
+      () => process.nextTick(callback),
+      (error: Error) => process.nextTick(callback, error),
+    );
+    return undefined;
+  },
   connect(callback) {
     // on plain pg a callback that had to wait runs as whoever released the client
     return driver.connect.call(this, callback && AsyncResource.bind(callback));

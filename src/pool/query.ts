@@ -1,7 +1,7 @@
 import type { ContextScope } from '../context/scope.ts';
 import type { TenantClient } from './client.ts';
 import { decide } from './decide.ts';
-import type { BackendMessage, ConnectionInternals, FieldDescription, PgResult, TypeParsers } from './pg-internals.ts';
+import type { BackendMessage, FieldDescription, PgResult, TypeParsers } from './pg-internals.ts';
 import { PgResultClass } from './pg-internals.ts';
 import type { PreparedStatement } from './prepared.ts';
 import { callRefused, contextChanged, copyNeedsStream } from './refusals.ts';
@@ -9,7 +9,6 @@ import { retryAfter } from './retry.ts';
 import type { MissCounts, NotedMiss } from './shadow.ts';
 import { countsOf } from './shadow.ts';
 import type { TextEntry } from './texts.ts';
-import { WireWriter } from './wire.ts';
 
 /** A query as pg takes it, with what this pool adds. */
 export interface QueryConfig {
@@ -33,7 +32,6 @@ export interface Lender {
   giveBack(client: TenantClient, alive: boolean): void;
 }
 
-const writer = new WireWriter();
 /** Each cause can come once: the context statement, the statement itself, a statement that takes no context. */
 const mostRetries = 3;
 
@@ -60,6 +58,8 @@ export class TenantQuery {
   #prefixed = false;
   #aloneInTransaction = false;
   #attempts = 0;
+  /** Its name has failed it once: a neighbour's failed preparation, or one from before an ALTER TABLE. */
+  #unnamed = false;
   #parsing = false;
   #statement: PreparedStatement | undefined = undefined;
   #result: PgResult;
@@ -76,7 +76,7 @@ export class TenantQuery {
     this.#result = new PgResultClass(config.rowMode, config.types);
   }
 
-  submit(connection: ConnectionInternals): Error | null {
+  submit(): Error | null {
     const client = this.client as TenantClient;
     const { entry, scope } = this;
     const status = client.statusAtSubmit;
@@ -97,14 +97,14 @@ export class TenantQuery {
     if (invalid !== undefined) return invalid;
     if (this.#prefixed) client.contextSent(scope as ContextScope);
     client.leaves(entry);
-    if (connection.stream.writable) connection.stream.write(writer.take());
-    else writer.discard();
+    client.flush();
     return null;
   }
 
   /** Texts with several statements: only the simple protocol takes them, so the context goes in front as text. */
   #writeSimple(client: TenantClient): undefined {
     const { scope } = this;
+    const { writer } = client;
     if (!this.#prefixed || scope === undefined) {
       writer.query(this.entry.text);
       return;
@@ -118,9 +118,9 @@ export class TenantQuery {
 
   #writeExtended(client: TenantClient): Error | undefined {
     const { config, scope, entry } = this;
-    const { prepared } = client;
+    const { prepared, writer } = client;
     if (config.values && !Array.isArray(config.values)) return new Error('Query values must be an array');
-    const name = client.statementName(this);
+    const name = this.#unnamed ? '' : client.statementName(this);
     const known = name === '' ? undefined : prepared.get(name);
     if (known !== undefined && known.text !== entry.text) {
       return new Error(`Prepared statements must be unique - '${name}' was used for a different statement`);
@@ -252,7 +252,10 @@ export class TenantQuery {
   #recover(retry: NonNullable<ReturnType<typeof retryAfter>>): void {
     if (retry === 'context') this.client?.forgetContextStatement();
     else if (retry === 'outside') this.entry.outside = true;
-    else if (this.#statement !== undefined) this.client?.prepared.close(this.#statement);
+    else if (this.#statement !== undefined) {
+      this.client?.prepared.close(this.#statement);
+      this.#unnamed = true;
+    }
   }
 
   /** The caller has been told; whatever comes now is nobody's. */

@@ -16,6 +16,8 @@ export class WireWriter {
   readonly #size: number;
   #slab: Buffer;
   #start = 0;
+  /** Up to here it is finished; behind it is what `discard` forgets. */
+  #kept = 0;
   #at = 0;
 
   constructor(size = slabSize) {
@@ -27,12 +29,18 @@ export class WireWriter {
   take(): Buffer {
     const taken = this.#slab.subarray(this.#start, this.#at);
     this.#start = this.#at;
+    this.#kept = this.#at;
     return taken;
   }
 
-  /** Forgets the messages since the last take: a value could not be serialized. */
+  /** The messages so far are whole: only what follows can still be discarded. */
+  keep(): void {
+    this.#kept = this.#at;
+  }
+
+  /** Forgets the messages since the last take or keep: a value could not be serialized. */
   discard(): void {
-    this.#at = this.#start;
+    this.#at = this.#kept;
   }
 
   bytes(bytes: Buffer): void {
@@ -155,6 +163,7 @@ export class WireWriter {
     const slab = Buffer.allocUnsafeSlow(Math.max(this.#size, (pending + size) * 2));
     this.#slab.copy(slab, 0, this.#start, this.#at);
     this.#slab = slab;
+    this.#kept -= this.#start;
     this.#start = 0;
     this.#at = pending;
   }

@@ -1,0 +1,187 @@
+import type { TenantClient } from './client.ts';
+import { FairQueue } from './fair-queue.ts';
+import type { Submission } from './pg-internals.ts';
+import type { Lender, TenantQuery } from './query.ts';
+import type { MultiplexOptions } from './settings.ts';
+import type { TextEntry } from './texts.ts';
+
+const slowTwice = 2;
+/** Milliseconds after which a slow text may try shared connections again. */
+const forgiveAfter = 30_000;
+
+/** One connection that single statements of many callers share: each is its own transaction, in the order of writing. */
+class Lane implements Lender {
+  readonly client: TenantClient;
+  readonly #freed: () => void;
+  inFlight = 0;
+  /** What the connection worked on at the last look. */
+  head: Submission | null | undefined = undefined;
+  /** It worked on the same at the last two looks: give it nothing more. */
+  stuck = false;
+
+  constructor(client: TenantClient, freed: () => void) {
+    this.client = client;
+    this.#freed = freed;
+  }
+
+  run(query: TenantQuery): void {
+    this.inFlight++;
+    query.lender = this;
+    this.client.enqueue(query);
+  }
+
+  giveBack(): void {
+    this.inFlight--;
+    this.stuck = false;
+    this.#freed();
+  }
+}
+
+/**
+ * Spreads single statements over a few pipelined connections. A statement that takes long would hold up those behind
+ * it, so: few in flight per connection, none behind a head that is older than `slowAfter`, and a text that was such a
+ * head twice goes to connections of its own.
+ */
+export class Multiplexer {
+  readonly #connections: number;
+  readonly #depth: number;
+  readonly #slowAfter: number;
+  readonly #open: () => Promise<TenantClient>;
+  readonly #overflow: (query: TenantQuery) => void;
+  #lanes: Lane[] = [];
+  #opening = 0;
+  readonly #waiting = new FairQueue<TenantQuery>();
+  readonly #slow = new Map<TextEntry, number>();
+  #watch: NodeJS.Timeout | undefined = undefined;
+  #ended = false;
+
+  /**
+   * @param open connects a client that is set up and pipelines
+   * @param overflow runs a query on a connection of its own
+   */
+  constructor(options: MultiplexOptions, open: () => Promise<TenantClient>, overflow: (query: TenantQuery) => void) {
+    const { connections = 4, depth = 8, slowAfter = 10 } = options;
+    this.#connections = connections;
+    this.#depth = depth;
+    this.#slowAfter = slowAfter;
+    this.#open = open;
+    this.#overflow = overflow;
+  }
+
+  /** Whether a query may share a connection: one statement that ends by itself and leaves nothing behind. */
+  accepts({ entry, config }: TenantQuery): boolean {
+    return (
+      entry.kind === 'query' &&
+      entry.leftover === undefined &&
+      !entry.outside &&
+      // giving one up takes the connection with it, and so its neighbours
+      config.signal === undefined &&
+      !config.query_timeout &&
+      !this.#ended &&
+      !this.#isSlow(entry)
+    );
+  }
+
+  run(query: TenantQuery): void {
+    const lane = this.#choose();
+    if (lane !== undefined) lane.run(query);
+    else if (this.#lanes.length + this.#opening < this.#connections) {
+      this.#waiting.push(query.scope?.identity ?? '', query);
+      void this.#addLane();
+    } else if (this.#opening === 0 && this.#lanes.every(({ stuck }) => stuck)) this.#overflow(query);
+    else this.#waiting.push(query.scope?.identity ?? '', query);
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), this.#slowAfter).unref();
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    clearInterval(this.#watch);
+    await Promise.all(this.#lanes.map(({ client }) => client.end()));
+  }
+
+  #isSlow(entry: TextEntry): boolean {
+    if (entry.overruns < slowTwice) return false;
+    const since = this.#slow.get(entry) ?? 0;
+    if (Date.now() - since < forgiveAfter) return true;
+    this.#slow.delete(entry);
+    entry.overruns = slowTwice - 1;
+    return false;
+  }
+
+  /** The connection with the least to do, among those that take more. */
+  #choose(): Lane | undefined {
+    let best: Lane | undefined;
+    for (const lane of this.#lanes) {
+      if (lane.stuck || lane.inFlight >= this.#depth) continue;
+      if (lane.inFlight === 0) return lane;
+      if (best === undefined || lane.inFlight < best.inFlight) best = lane;
+    }
+    // a new connection is worth more than a place behind others
+    if (best !== undefined && this.#lanes.length + this.#opening < this.#connections) void this.#addLane();
+    return best;
+  }
+
+  async #addLane(): Promise<void> {
+    this.#opening++;
+    try {
+      const client = await this.#open();
+      const lane = new Lane(client, () => this.#pump());
+      client.once('end', () => {
+        this.#lanes = this.#lanes.filter((other) => other !== lane);
+        this.#pump();
+      });
+      this.#lanes.push(lane);
+    } catch (error) {
+      if (this.#lanes.length === 0) this.#failWaiting(error as Error);
+    } finally {
+      this.#opening--;
+      this.#pump();
+    }
+  }
+
+  #failWaiting(error: Error): void {
+    for (let query = this.#waiting.shift(); query !== undefined; query = this.#waiting.shift())
+      query.settle(error, true);
+  }
+
+  #pump(): void {
+    while (this.#waiting.size > 0) {
+      const lane = this.#choose();
+      if (lane === undefined) break;
+      const query = this.#waiting.shift();
+      if (query !== undefined) lane.run(query);
+    }
+    if (this.#waiting.size > 0 && this.#lanes.length === 0 && this.#opening === 0) void this.#addLane();
+  }
+
+  /**
+   * Looks after each connection every `slowAfter` ms, behind the reading of the sockets: answers that had arrived
+   * while the process itself was busy have been taken by then, so its own stalls are nobody's fault.
+   */
+  #look(): void {
+    let busy = false;
+    for (const lane of this.#lanes) {
+      const head = lane.client._activeQuery;
+      if (head && head === lane.head) {
+        if (!lane.stuck) this.#overran(head as TenantQuery);
+        lane.stuck = true;
+      }
+      lane.head = head;
+      busy ||= lane.inFlight > 0;
+    }
+    if (this.#lanes.length > 0 && this.#opening === 0 && this.#lanes.every(({ stuck }) => stuck))
+      this.#overflowWaiting();
+    if (busy || this.#waiting.size > 0 || this.#opening > 0) return;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  }
+
+  #overran({ entry }: TenantQuery): void {
+    entry.overruns++;
+    if (entry.overruns >= slowTwice) this.#slow.set(entry, Date.now());
+  }
+
+  #overflowWaiting(): void {
+    for (let query = this.#waiting.shift(); query !== undefined; query = this.#waiting.shift()) this.#overflow(query);
+  }
+}

@@ -25,7 +25,7 @@ select o.name as object, null::text as level,
        null::text as statement,
        format('%s:%s', o.name, o.polname) as key
 from policy o
-left join lateral (select min(c.function) as function from called c where c.oid = o.oid) c on true
+left join (select oid, min(function) as function from called group by oid) c on c.oid = o.oid
 where c.function is not null
    or regexp_replace(o.text, 'select [^;]*?current_setting\(', '', 'gi') ~* '\mcurrent_setting\('
 order by 1, o.polname;

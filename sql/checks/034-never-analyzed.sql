@@ -7,6 +7,6 @@ select p.name as object, null::text as level,
        format('analyze %s', p.name) as fix, format('analyze %s', p.name) as statement,
        p.name as key
 from protected p
-join pg_catalog.pg_stat_all_tables s on s.relid = p.relation
-where s.last_analyze is null and s.last_autoanalyze is null and pg_relation_size(p.relation) > 65536
+where pg_stat_get_last_analyze_time(p.relation) is null and pg_stat_get_last_autoanalyze_time(p.relation) is null
+  and pg_relation_size(p.relation) > 65536
 order by 1;

@@ -121,6 +121,7 @@ export function createAdopt({
   isolation = createIsolation({ admin: adminPool, schema }),
   onEvent: onAnyEvent = () => {},
 }: AdoptOptions): Adopt {
+  requireConnections(adminPool);
   const state = createState(schema);
 
   const engine = (options: RunOptions): EngineOptions => ({
@@ -275,6 +276,18 @@ export function createAdopt({
         })(),
       ),
   };
+}
+
+const fewestConnections = 4;
+
+/** The lease, the work, its time-outs' observer and a look aside: with fewer a run would wait for itself. */
+function requireConnections(pool: PoolLike & { readonly options?: { readonly max?: number } }): void {
+  const max = pool.options?.max;
+  if (max === undefined || max >= fewestConnections) return;
+  throw new TenantryError(
+    'TNT_CONFIG_INVALID',
+    `Adoption needs a pool of at least ${fewestConnections} connections; adminPool has max ${max}.`,
+  );
 }
 
 /** One consistent look at the catalogue and the data, with nothing but the server's own names in reach. */

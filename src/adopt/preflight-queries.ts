@@ -47,16 +47,20 @@ export async function selectStatements(db: Queryable): Promise<string[] | null> 
 }
 
 /** Sessions, slots and prepared transactions that keep the server from pruning, with their age. */
-export async function selectHorizon(db: Queryable): Promise<{ holder: string; seconds: number }[]> {
+export async function selectHorizon(
+  db: Queryable,
+  olderThanSeconds = 30,
+): Promise<{ holder: string; seconds: number }[]> {
   const { rows } = await db.query<Row & { holder: string; seconds: number }>(
     `select format('session %s (%s)', a.pid, coalesce(a.usename, 'unknown')) as holder, extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
      from pg_stat_activity a
-     where a.backend_xmin is not null and a.pid <> pg_backend_pid() and a.backend_type = 'client backend' and a.xact_start < clock_timestamp() - interval '30 seconds'
+     where a.backend_xmin is not null and a.pid <> pg_backend_pid() and a.backend_type = 'client backend' and a.xact_start < clock_timestamp() - make_interval(secs => $1::float8)
      union all
      select format('prepared transaction %s', p.gid), extract(epoch from clock_timestamp() - p.prepared)::float8 from pg_prepared_xacts p
-     where p.prepared < clock_timestamp() - interval '30 seconds'
+     where p.prepared < clock_timestamp() - make_interval(secs => $1::float8)
      union all
      select format('replication slot %s', s.slot_name), null::float8 from pg_replication_slots s where s.xmin is not null and age(s.xmin) > 100000`,
+    [olderThanSeconds],
   );
   return rows;
 }

@@ -1,6 +1,7 @@
+import { sqlStateOf } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
 import type { LockOptions } from '../../database/locks.ts';
-import type { Queryable } from '../../database/sql.ts';
+import type { Queryable, Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { Isolation } from '../../isolation/index.ts';
 import { type ModeStep, type Phase, phases, type Plan, type Step, type TablePlan } from '../plan-types.ts';
@@ -61,7 +62,8 @@ export async function runUndo(options: EngineOptions, run: RunRow, to: Phase): P
       const status = rows.get(step.id)?.status ?? 'pending';
       if (phases.indexOf(step.phase) <= first || status === 'pending' || status === 'undone') continue;
       assertGoing(context);
-      await undoStep(options, context, run.plan, step);
+      if (await isGone(options.pool, step)) await runTransaction(context, step, withoutTable(step), 'undone');
+      else await undoStep(options, context, run.plan, step);
       await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table, undone: true });
     }
     if (to === 'preflight') await options.state.closeUndone(options.pool, context.lease.fence);
@@ -97,19 +99,46 @@ async function runPhase(
   const findings: Finding[] = [];
   for (const step of steps) {
     assertGoing(context);
-    if (step.kind === 'transaction') await runTransactionStep(context, step);
-    else if (step.kind === 'index') await runIndexStep(context, step);
-    else if (step.kind === 'backfill')
-      await runBackfill(context, step, rows.get(step.id)?.cursor ?? null, options.backfill);
-    else if (step.kind === 'mode') await runMode(options, context, plan, step, step.mode);
-    else {
-      const found = await readFindings(options.pool, options.schema, step);
-      findings.push(...found);
-      if (found.length === 0) await mark(context, options.pool, step.id, 'done');
+    try {
+      findings.push(...(await runStep(options, context, plan, step, rows.get(step.id))));
+    } catch (error) {
+      throw asDrift(error, step);
     }
     await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table });
   }
   if (findings.length > 0) throw verifyFailed(findings);
+}
+async function runStep(
+  options: EngineOptions,
+  context: RunContext,
+  plan: Plan,
+  step: Step,
+  row: StepRow | undefined,
+): Promise<Finding[]> {
+  if (step.kind === 'transaction') await runTransactionStep(context, step);
+  else if (step.kind === 'index') await runIndexStep(context, step);
+  else if (step.kind === 'backfill') await runBackfill(context, step, row?.cursor ?? null, options.backfill);
+  else if (step.kind === 'mode') await runMode(options, context, plan, step, step.mode);
+  else {
+    const found = await readFindings(options.pool, options.schema, step);
+    if (found.length === 0) await mark(context, options.pool, step.id, 'done');
+    return found;
+  }
+  return [];
+}
+
+/** Something that the plan counts on is not there, or is there already: somebody changed the schema meanwhile. */
+const driftStates = new Set(['42P01', '42703', '42701', '42704', '42883', '42710', '42P07', '3F000']);
+
+function asDrift(error: unknown, step: Step): unknown {
+  const cause = error instanceof TenantryError && error.cause !== undefined ? error.cause : error;
+  const state = sqlStateOf(cause);
+  if (state === undefined || !driftStates.has(state) || !(cause instanceof Error)) return error;
+  return new TenantryError(
+    'TNT_PLAN_DRIFTED',
+    `The schema changed since the plan was made (step ${step.id}): ${cause.message}.`,
+    { cause, hint: 'Put it right and run again, or: tenantry adopt undo — and plan again.' },
+  );
 }
 
 export function verifyFailed(findings: readonly Finding[]): TenantryError {
@@ -146,6 +175,19 @@ async function runMode(
   else if (mode === 'enforced') await isolation.enforce(name, { ...shared, force });
   else await isolation.off(name, { ...shared, restoreOwner: true });
   await mark(context, pool, step.id, status);
+}
+
+/** What is left to take back of a table that somebody dropped meanwhile: our functions. */
+function withoutTable(step: Step): Statement[] {
+  return step.down.filter(({ text }) => text.startsWith('drop function'));
+}
+
+async function isGone(db: Queryable, step: Step): Promise<boolean> {
+  if (step.table === null) return false;
+  const { rows } = await db.query<{ gone: boolean }>('select pg_catalog.to_regclass($1::text) is null as gone', [
+    step.table,
+  ]);
+  return rows[0]?.gone === true;
 }
 
 function requireTable(plan: Plan, step: Step): TablePlan {

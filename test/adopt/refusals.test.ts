@@ -210,6 +210,45 @@ describe('a run that is held up', () => {
     expect((await adopt.undo()).differences).toEqual([]);
   });
 
+  test('an index that a failed try left invalid is made again', async () => {
+    const adopt = createAdopt({ adminPool: shop.pool });
+    const { plan } = await adopt.plan({ root: 'public.shops' });
+    await adopt.run(plan, { to: 'verify' });
+    const holder = new pg.Client({ connectionString: shop.shopUrl });
+    await holder.connect();
+    await holder.query('begin; update customers set city = city where id = 1');
+    const locks = { concurrentLockTimeout: 50, attempts: 3 };
+    const error = await failure(adopt.run(null, { to: 'tighten', locks }));
+    expect(error.code).toBe('TNT_LOCK_TIMEOUT');
+    const invalid = 'select x.indexrelid::regclass::text as index from pg_index x where not x.indisvalid';
+    expect(await shop.db.query(invalid)).toEqual([{ index: 'customers_tenant_id_idx' }]);
+    await holder.query('commit');
+    await holder.end();
+    expect((await adopt.run(null, { to: 'tighten' })).phase).toBe('tighten');
+    expect(await shop.db.query(invalid)).toEqual([]);
+    expect((await adopt.undo()).differences).toEqual([]);
+  });
+
+  test('a transaction that is older than the adoption writes a row that finds no tenant, and the row gets it before NOT NULL', async () => {
+    const adopt = createAdopt({ adminPool: shop.pool });
+    const { plan } = await adopt.plan({ root: 'public.shops' });
+    const old = new pg.Client({ connectionString: shop.shopUrl });
+    await old.connect();
+    await old.query('begin isolation level repeatable read; select 1');
+    await adopt.run(plan, { to: 'verify' });
+    await old.query(
+      `insert into customers (shop_id, country, email, name, city) values (1, 'DE', 'late@example.com', 'Late', 'Kiel')`,
+    );
+    await old.query('commit');
+    await old.end();
+    expect(await shop.db.query('select email from customers where tenant_id is null')).toEqual([
+      { email: 'late@example.com' },
+    ]);
+    expect((await adopt.run(null, { to: 'tighten' })).phase).toBe('tighten');
+    expect(await countWrongTenants(shop.pool)).toEqual({});
+    expect((await adopt.undo()).differences).toEqual([]);
+  });
+
   test('another plan is refused while an adoption is open', async () => {
     const adopt = createAdopt({ adminPool: shop.pool });
     const { plan, file } = await adopt.plan({ root: 'public.shops' });

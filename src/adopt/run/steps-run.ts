@@ -88,6 +88,7 @@ const indexTries = 8;
 /** Makes an index concurrently; what a failed or killed try left behind is invalid, and is removed and made again. */
 export async function runIndexStep(context: RunContext, step: IndexStep): Promise<void> {
   await mark(context, context.pool, step.id, 'running');
+  const tries = Math.min(indexTries, context.locks.attempts ?? indexTries);
   for (let attempt = 1; ; attempt += 1) {
     assertGoing(context);
     const found = await selectIndexState(context.pool, step.index);
@@ -113,7 +114,7 @@ export async function runIndexStep(context: RunContext, step: IndexStep): Promis
       const state = sqlStateOf(cause);
       // 42P07: a try whose client died has gone on and made it
       const again = state === '55P03' || state === '40P01' || state === '42P07' || state === '42704';
-      if (!again || attempt >= indexTries) throw error;
+      if (!again || attempt >= tries) throw error;
       await sleep(
         Math.min(2000, 100 * 2 ** attempt),
         undefined,

@@ -20,8 +20,10 @@ node -e "require('tenantry').withTenant" 2> /dev/null || echo 'note: require() o
 npx --no-install tenantry --version
 npx --no-install tenantry migrate up
 npx --no-install tenantry migrate status
-npx --no-install tenantry doctor --json > /dev/null
+npx --no-install tenantry init > /dev/null
+npx --no-install tenantry seed
+npx --no-install tenantry doctor
 npx --no-install tenantry migrate down --to 0 --yes > /dev/null
-if npx --no-install tenantry doctor > /dev/null 2>&1; then echo 'doctor must fail without the schema'; exit 1; fi
+if DATABASE_URL=postgresql://nobody@127.0.0.1:1/none npx --no-install tenantry doctor > /dev/null 2>&1; then echo 'doctor must fail without a server'; exit 1; fi
 if npx --no-install tenantry no-such-command > /dev/null 2>&1; then echo 'an unknown command must fail'; exit 1; fi
 echo 'smoke test passed'

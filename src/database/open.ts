@@ -52,6 +52,8 @@ export async function openEmbedded(
     const admin = new pg.Pool({ connectionString: urlFor('tenantry_admin'), max: 1 });
     try {
       await migrateUp(admin, { schema });
+      // a temporary table that is left on a pooled connection is read by the next tenant
+      await admin.query(`revoke temporary on database ${ident(database)} from public`);
       await ensureLogin(admin, { name: 'app', password: password('app'), group: 'tenantry_app' });
       await ensureLogin(admin, { name: 'operator', password: password('operator'), group: 'tenantry_operator' });
     } finally {

@@ -59,7 +59,7 @@ export function tenantContext<R extends RequestLike>(
   };
   const plugin = (app: InstanceLike<R>, _: unknown, registered: Done): void => {
     app.addHook('onRequest', (request, reply, done) => void admit(request, reply, done));
-    // a parser of the body may have gone on in an event of its own
+    // a hook may have been called back from elsewhere
     app.addHook('preValidation', (request, _reply, done) => {
       const scope = scopes.get(request);
       if (scope === undefined) done();

@@ -17,7 +17,7 @@ interface ContextLike {
  * import { membership, tenantContext, tenantryErrors } from 'tenantry/hono';
  *
  * app.use('/api/*', tenantContext({
- *   identify: (c) => ({ userId: c.get('session')?.userId, tenant: c.req.header('x-tenant') }),
+ *   identify: (c: Context) => ({ userId: c.get('session')?.userId, tenant: c.req.header('x-tenant') }),
  *   verify: membership(t),
  * }));
  * app.onError(tenantryErrors((error, c) => c.text('Internal Server Error', 500)));

@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import fastify, { type FastifyRequest } from 'fastify';
+import { expect, it } from 'vitest';
 import { tenantContext, tenantryErrors } from '../../src/adapters/fastify.ts';
+import { currentContext } from '../../src/context/index.ts';
 import { describeMiddleware } from './describe-middleware.ts';
 
 describeMiddleware({
@@ -40,4 +42,20 @@ describeMiddleware({
       },
     };
   },
+});
+
+it('Fastify goes on in the context behind a hook that was called back from elsewhere', async () => {
+  const tenantId = '00000000-0000-7000-8000-00000000000a';
+  const waiting: (() => void)[] = [];
+  const elsewhere = setInterval(() => waiting.shift()?.(), 1);
+  const app = fastify();
+  await app.register(tenantContext({ identify: () => ({ tenant: tenantId }), verify: async () => ({ tenantId }) }));
+  app.addHook('preParsing', (_request, _reply, payload, done) => {
+    waiting.push(() => done(null, payload));
+  });
+  app.post('/', () => ({ seen: currentContext() }));
+  const response = await app.inject({ method: 'POST', url: '/', payload: { some: 'json' } });
+  expect(response.json()).toEqual({ seen: { kind: 'tenant', tenantId } });
+  await app.close();
+  clearInterval(elsewhere);
 });

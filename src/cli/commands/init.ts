@@ -2,6 +2,7 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { ensureLogin } from '../../database/logins.ts';
 import { migrateUp } from '../../database/migrate.ts';
 import { TenantryError } from '../../errors.ts';
+import { createIsolation } from '../../isolation/index.ts';
 import type { Command } from '../command.ts';
 
 const configText = `import { defineConfig } from 'tenantry';
@@ -49,7 +50,7 @@ export const initCommand: Command = {
   },
   async run(input) {
     const { terminal } = input;
-    const { schema } = await input.config();
+    const { schema, strictBinding = process.env['NODE_ENV'] !== 'production' } = await input.config();
     const login = input.option('app-login');
     const password = process.env['TENANTRY_APP_PASSWORD'];
     if (login !== undefined && (password === undefined || password.length < 12)) {
@@ -65,6 +66,7 @@ export const initCommand: Command = {
     const database = await input.database();
     const admin = database.admin();
     const applied = await migrateUp(admin, { schema });
+    const strict = await createIsolation({ admin, schema }).strictBinding(strictBinding);
     const files = input.flag('no-files') ? [] : await writeFiles();
 
     const runtime = login ?? decodeURIComponent(new URL(database.appUrl).username);
@@ -76,6 +78,9 @@ export const initCommand: Command = {
 
     terminal.line(
       `${terminal.paint('good', 'schema')}   ${schema}: ${applied.length === 0 ? 'up to date' : `${applied.length} migrations applied`}`,
+    );
+    terminal.line(
+      `${terminal.paint('good', 'strict')}   ${strict ? 'a statement without a tenant is an error' : 'a statement without a tenant finds no rows'}`,
     );
     for (const file of files) terminal.line(`${terminal.paint('good', 'wrote')}    ${file}`);
     terminal.line(
@@ -92,7 +97,13 @@ export const initCommand: Command = {
     terminal.line('      tenantry protect TABLE   a table of yours under tenancy');
     terminal.line('      tenantry adopt inspect   an existing database: what hangs on what');
     terminal.line('      tenantry doctor          what still lets a tenant through');
-    terminal.result({ schema, applied: applied.map(({ id, name }) => ({ id, name })), files, login: runtime });
+    terminal.result({
+      schema,
+      applied: applied.map(({ id, name }) => ({ id, name })),
+      files,
+      login: runtime,
+      strictBinding: strict,
+    });
   },
 };
 

@@ -12,6 +12,7 @@ import {
   interleave,
   machine,
   printTable,
+  quantile,
   ratio,
 } from './frame.ts';
 import { createScopedData, type ScopedData } from './scoped-data.ts';
@@ -44,6 +45,38 @@ function statements({ perTenant }: ScopedData): Record<'point' | 'list', Stateme
   };
 }
 
+const tailRate = 1_500;
+
+/** Asks `rate` times a second whatever the answers do, beside `slow` that always runs; milliseconds of each. */
+async function openLoop(
+  rate: number,
+  seconds: number,
+  operation: (i: number) => Promise<unknown>,
+  slow: () => Promise<unknown>,
+): Promise<number[]> {
+  const times: number[] = [];
+  const pending: Promise<void>[] = [];
+  const started = performance.now();
+  let running = true;
+  const always = (async () => {
+    while (running) await slow();
+  })();
+  const one = async (i: number): Promise<void> => {
+    const due = started + (i * 1000) / rate;
+    await operation(i);
+    times.push(performance.now() - due);
+  };
+  for (let i = 0; i < rate * seconds; ) {
+    const due = Math.min(rate * seconds, Math.floor(((performance.now() - started) * rate) / 1000));
+    for (; i < due; i++) pending.push(one(i));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all(pending);
+  running = false;
+  await always;
+  return times;
+}
+
 const server = await benchServer();
 try {
   const data = await createScopedData(server.adminUrl, { tenants: 10_000, perTenant: 100 });
@@ -52,18 +85,97 @@ try {
   const pools: { end(): Promise<void> }[] = [];
   const plainPool = (max: number): pg.Pool => {
     const pool = new pg.Pool({ connectionString: server.appUrl, max, idleTimeoutMillis: 0 });
+    pool.on('error', () => undefined); // the server may stop before the last socket has closed
     pools.push(pool);
     return pool;
   };
   const tenantPool = (max: number, more: TenantPoolOptions = {}) => {
     const pool = createPool({ connectionString: server.appUrl, max, idleTimeoutMillis: 0, ...more });
+    pool.on('error', () => undefined);
     pools.push(pool);
     return pool;
   };
 
   const lines: Record<string, number> = {};
-  const kept: Record<string, BenchResult[]> = {};
+  const kept: Record<string, unknown> = {};
   const select = process.env['ONLY'];
+  const pidOption = server.pid === undefined ? {} : { serverPid: server.pid };
+
+  /** 64 callers over at most 8 connections: a plain pool of 8, against 4 shared and 4 of one's own. */
+  async function measureMultiplex(): Promise<void> {
+    const { scoped, byHand, values } = texts.point;
+    const concurrency = 64;
+    const plain = plainPool(8);
+    const fused = tenantPool(8);
+    const shared = tenantPool(4, { multiplex: { connections: 4 } });
+    const byPlain = (i: number) => plain.query({ name: 'point', text: byHand, values: [...values(i), tenantOf(i)] });
+    const by = (pool: ReturnType<typeof tenantPool>) => (i: number) =>
+      withTenant({ tenantId: tenantOf(i) }, () => pool.query({ name: 'point', text: scoped, values: values(i) }));
+    const each = (name: string, operation: (i: number) => Promise<unknown>): BenchCase => ({
+      name,
+      operations: batch * 2,
+      run: () => concurrently(batch * 2, concurrency, operation),
+    });
+    const cases = [
+      each('plain pool of 8', byPlain),
+      each('Tenantry, 8', by(fused)),
+      each('Tenantry, 4 shared', by(shared)),
+    ];
+    const results = await interleave(cases, { rounds, ...pidOption });
+    kept['64 concurrent'] = [...results.values()];
+    const baseline = results.get('plain pool of 8') as BenchResult;
+    printTable(
+      'point read, 64 concurrent, at most 8 connections',
+      ['', 'per second', 'min', 'max', 'µs CPU', '÷ plain', '÷ plain CPU'],
+      [...results.values()].map((result) => [
+        result.name,
+        result.rate.median,
+        result.rate.min,
+        result.rate.max,
+        result.cpu.median,
+        ratio(result, baseline),
+        cpuRatio(result, baseline),
+      ]),
+    );
+    lines['multiplex'] = ratio(results.get('Tenantry, 4 shared') as BenchResult, baseline);
+
+    const tails = new Map<string, number[][]>([
+      ['plain pool of 8', []],
+      ['Tenantry, 4 shared', []],
+    ]);
+    const seconds = options.quick ? 1 : 3;
+    for (let round = 0; round < (options.quick ? 3 : 5); round++) {
+      for (const [name, operation, slow] of [
+        ['plain pool of 8', byPlain, () => plain.query('select pg_sleep(0.2)')],
+        [
+          'Tenantry, 4 shared',
+          by(shared),
+          () => withTenant({ tenantId: tenantOf(0) }, () => shared.query('select pg_sleep(0.2)')),
+        ],
+      ] as const) {
+        const times = await openLoop(tailRate, seconds, operation, slow);
+        if (round > 0) tails.get(name)?.push(times); // the first round teaches the pool which text is slow
+      }
+    }
+    const percentiles = [...tails].map(([name, all]) => {
+      const sorted = all.flat().sort((a, b) => a - b);
+      return {
+        name,
+        p50: quantile(sorted, 0.5),
+        p99: quantile(sorted, 0.99),
+        p999: quantile(sorted, 0.999),
+        worst: sorted.at(-1) ?? 0,
+      };
+    });
+    kept['beside a 200 ms statement'] = percentiles;
+    printTable(
+      `point reads beside one 200 ms statement that always runs, ${tailRate} per second, milliseconds`,
+      ['', 'p50', 'p99', 'p99.9', 'worst'],
+      percentiles.map(({ name, p50, p99, p999, worst }) => [name, p50, p99, p999, worst]),
+    );
+    lines['p99.9 plain'] = percentiles[0]?.p999 ?? 0;
+    lines['p99.9 multiplex'] = percentiles[1]?.p999 ?? 0;
+  }
 
   for (const connections of [8, 1]) {
     for (const shape of ['point', 'list'] as const) {
@@ -132,6 +244,7 @@ try {
       }
     }
   }
+  if (select === undefined || 'multiplex'.includes(select)) await measureMultiplex();
   await Promise.all(pools.map((pool) => pool.end()));
   const where = machine(server);
   printTable('Measured on', ['', ''], Object.entries(where));

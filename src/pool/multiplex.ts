@@ -5,7 +5,13 @@ import type { Lender, TenantQuery } from './query.ts';
 import type { MultiplexOptions } from './settings.ts';
 import type { TextEntry } from './texts.ts';
 
+/** A text is slow that overran twice, and in one of five runs: on a busy machine every text overruns now and then. */
 const slowTwice = 2;
+const slowShare = 5;
+/** Runs after which older ones count half. */
+const memory = 1_000;
+/** Looks per `slowAfter`: a head seen at so many looks after the first has run that long. */
+const looks = 2;
 /** Milliseconds after which a slow text may try shared connections again. */
 const forgiveAfter = 30_000;
 
@@ -16,7 +22,9 @@ class Lane implements Lender {
   inFlight = 0;
   /** What the connection worked on at the last look. */
   head: Submission | null | undefined = undefined;
-  /** It worked on the same at the last two looks: give it nothing more. */
+  /** For how many looks it has been the same. */
+  looksAtHead = 0;
+  /** It works on one statement for too long: give it nothing more. */
   stuck = false;
 
   constructor(client: TenantClient, freed: () => void) {
@@ -30,8 +38,12 @@ class Lane implements Lender {
     this.client.enqueue(query);
   }
 
-  giveBack(): void {
+  giveBack(_client: TenantClient, _alive: boolean, { entry }: TenantQuery): void {
     this.inFlight--;
+    if (++entry.sharedRuns >= memory) {
+      entry.sharedRuns /= 2;
+      entry.overruns /= 2;
+    }
     this.stuck = false;
     this.#freed();
   }
@@ -90,7 +102,7 @@ export class Multiplexer {
       void this.#addLane();
     } else if (this.#opening === 0 && this.#lanes.every(({ stuck }) => stuck)) this.#overflow(query);
     else this.#waiting.push(query.scope?.identity ?? '', query);
-    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), this.#slowAfter).unref();
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), this.#slowAfter / looks).unref();
   }
 
   async end(): Promise<void> {
@@ -100,11 +112,12 @@ export class Multiplexer {
   }
 
   #isSlow(entry: TextEntry): boolean {
-    if (entry.overruns < slowTwice) return false;
+    if (entry.overruns < slowTwice || entry.overruns * slowShare < entry.sharedRuns) return false;
     const since = this.#slow.get(entry) ?? 0;
     if (Date.now() - since < forgiveAfter) return true;
     this.#slow.delete(entry);
     entry.overruns = slowTwice - 1;
+    entry.sharedRuns = 1;
     return false;
   }
 
@@ -155,18 +168,19 @@ export class Multiplexer {
   }
 
   /**
-   * Looks after each connection every `slowAfter` ms, behind the reading of the sockets: answers that had arrived
+   * Looks at what each connection works on, a few times per `slowAfter`, behind the reading of the sockets: answers that had arrived
    * while the process itself was busy have been taken by then, so its own stalls are nobody's fault.
    */
   #look(): void {
     let busy = false;
     for (const lane of this.#lanes) {
       const head = lane.client._activeQuery;
-      if (head && head === lane.head) {
-        if (!lane.stuck) this.#overran(head as TenantQuery);
-        lane.stuck = true;
-      }
+      lane.looksAtHead = head && head === lane.head ? lane.looksAtHead + 1 : 0;
       lane.head = head;
+      if (lane.looksAtHead >= looks && !lane.stuck) {
+        lane.stuck = true;
+        this.#overran(head as TenantQuery);
+      }
       busy ||= lane.inFlight > 0;
     }
     if (this.#lanes.length > 0 && this.#opening === 0 && this.#lanes.every(({ stuck }) => stuck))

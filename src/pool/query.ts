@@ -29,7 +29,7 @@ export type Settle = (error: Error | null, result?: unknown) => void;
 /** Who lent the connection for this one query and wants it back. */
 export interface Lender {
   /** @param alive the server answered to the end; false: the connection is lost or out of step */
-  giveBack(client: TenantClient, alive: boolean): void;
+  giveBack(client: TenantClient, alive: boolean, query: TenantQuery): void;
 }
 
 /** Each cause can come once: the context statement, the statement itself, a statement that takes no context. */
@@ -267,7 +267,7 @@ export class TenantQuery {
     const { lender, callback } = this;
     this.callback = ignore;
     this.lender = undefined;
-    lender?.giveBack(this.client as TenantClient, alive);
+    lender?.giveBack(this.client as TenantClient, alive, this);
     if (error !== null) callback(error);
     else callback(null, this.#results ?? this.#result);
   }

@@ -16,7 +16,8 @@ export interface TextEntry extends StatementClass {
   outside: boolean;
   /** Raised a shadow notice: read the counters behind it from now on. */
   misses: boolean;
-  /** Times it overran while others waited behind it. */
+  /** Runs on a shared connection, and how many of them held it up; both forget with time. */
+  sharedRuns: number;
   overruns: number;
   fingerprint: string | undefined;
 }
@@ -57,6 +58,7 @@ export class TextRegistry {
       skewed: this.#skewed?.test(text) ?? false,
       outside: false,
       misses: false,
+      sharedRuns: 0,
       overruns: 0,
       fingerprint: undefined,
     };

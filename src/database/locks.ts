@@ -177,7 +177,7 @@ async function watchBlockers(pool: PoolLike, pid: number, watch: Watch, options:
 
 async function backendPid(client: Queryable): Promise<number> {
   const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid');
-  return rows[0]?.pid ?? 0;
+  return Number(rows.map(({ pid }) => pid).join());
 }
 
 async function pause(attempt: number, maxPause: number, signal: AbortSignal | undefined): Promise<void> {

@@ -43,7 +43,7 @@ export async function compareRead(
     const run = async (enforce: 'on' | 'off'): Promise<string> => {
       await client.query(`set local app.shadow_enforce = '${enforce}'`);
       const { rows } = await client.query<Row & { digest: string }>(digest, values);
-      return rows[0]?.digest ?? '';
+      return rows.map((row) => row.digest).join();
     };
     const before = await run('off');
     if (before === (await run('on'))) return 'examined';

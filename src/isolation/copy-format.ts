@@ -18,13 +18,15 @@ export async function* readCopyRows(
 ): AsyncGenerator<Field[]> {
   const split = format === 'csv' ? splitCsv(delimiter) : splitText(delimiter);
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  let skip = header ? 1 : 0;
-  const fresh = (row: Field[]): boolean => skip-- <= 0 || row === undefined;
+  let skip = header;
   for await (const chunk of source) {
     const text = typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-    for (const row of split(text)) if (fresh(row)) yield row;
+    for (const row of split(text)) {
+      if (!skip) yield row;
+      skip = false;
+    }
   }
-  for (const row of split(undefined)) if (fresh(row)) yield row;
+  for (const row of split(undefined)) if (!skip) yield row;
 }
 
 /** Takes a piece of text and gives the rows that it completes; undefined is the end. */

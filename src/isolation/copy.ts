@@ -32,15 +32,14 @@ export async function copyRows(
   { columns, batch = 1000 }: CopyRowsOptions = {},
 ): Promise<number> {
   const { text, width, types } = await insertFromArrays(database, table, columns);
-  let written = 0;
   let number = 0;
+  let waiting = 0;
   let pending: (string | null)[][] = types.map(() => []);
   const flush = async (): Promise<void> => {
-    if ((pending[0]?.length ?? 0) === 0) return;
     const full = pending;
     pending = types.map(() => []);
-    const { rowCount } = await database.query(text, full);
-    written += rowCount ?? 0;
+    waiting = 0;
+    await database.query(text, full);
   };
   for await (const row of rows) {
     number += 1;
@@ -49,11 +48,12 @@ export async function copyRows(
         details: { row: number, fields: row.length, columns: width },
       });
     }
-    for (let at = 0; at < width; at += 1) pending[at]?.push(asText(row[at], types[at] ?? ''));
-    if ((pending[0]?.length ?? 0) >= batch) await flush();
+    for (const [at, column] of pending.entries()) column.push(asText(row[at], types[at] as string));
+    waiting += 1;
+    if (waiting >= batch) await flush();
   }
-  await flush();
-  return written;
+  if (waiting > 0) await flush();
+  return number;
 }
 
 /** {@link copyRows} for the data of a COPY … FROM STDIN, as text or CSV. */
@@ -61,14 +61,9 @@ export async function copyFrom(
   database: Queryable,
   table: string,
   source: AsyncIterable<string | Uint8Array> | Iterable<string | Uint8Array>,
-  { format, delimiter, header, ...options }: CopyRowsOptions & CopyFormat = {},
+  options: CopyRowsOptions & CopyFormat = {},
 ): Promise<number> {
-  const how = {
-    ...(format === undefined ? {} : { format }),
-    ...(delimiter === undefined ? {} : { delimiter }),
-    ...(header === undefined ? {} : { header }),
-  };
-  return copyRows(database, table, readCopyRows(source, how), options);
+  return copyRows(database, table, readCopyRows(source, options), options);
 }
 
 interface Insert {

@@ -18,7 +18,7 @@ export async function explainRow(admin: PoolLike, schema: string, request: Expla
   const { operation = 'select', login = 'tenantry_app', context } = request;
   return withCatalogPath(admin, async (tx) => {
     const facts = await readTableFacts(tx, parseTableName(request.table));
-    const known = (await readRegistered(tx, schema, facts))[0];
+    const known = await readRegistered(tx, schema, facts);
     await setAskedContext(tx, context);
     const role = await readLogin(tx, facts, login, operation);
     const unbound = await unboundContext(tx, schema, request);

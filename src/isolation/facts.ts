@@ -24,8 +24,8 @@ export interface TableFacts extends TableName {
   readonly sequences: readonly SequenceFacts[];
   readonly policies: readonly PolicyFacts[];
   readonly grants: readonly GrantFacts[];
-  /** What tenantry_owner may do in the schema of the table. */
-  readonly schemaRights: { readonly usage: boolean; readonly create: boolean };
+  /** What tenantry_owner may do in the schema of the table, and whether tenantry_app may use it. */
+  readonly schemaRights: { readonly usage: boolean; readonly create: boolean; readonly runtimeUsage: boolean };
 }
 
 export interface SequenceFacts extends TableName {
@@ -153,6 +153,7 @@ select jsonb_build_object(
   'grants', ${grantsOf('t')},
   'schemaRights', jsonb_build_object(
     'usage', pg_catalog.has_schema_privilege('tenantry_owner', t.relnamespace, 'usage'),
-    'create', pg_catalog.has_schema_privilege('tenantry_owner', t.relnamespace, 'create'))
+    'create', pg_catalog.has_schema_privilege('tenantry_owner', t.relnamespace, 'create'),
+    'runtimeUsage', pg_catalog.has_schema_privilege('tenantry_app', t.relnamespace, 'usage'))
 ) as facts
 from target t`;

@@ -1,4 +1,4 @@
-import { ident, qualifiedName, type Statement } from '../database/sql.ts';
+import { ident, literal, qualifiedName, type Statement } from '../database/sql.ts';
 import type { TableDeclaration, TableName } from './declaration.ts';
 import type { GrantFacts, LeafFacts, SequenceFacts, TableFacts } from './facts.ts';
 
@@ -14,13 +14,21 @@ export interface PreviousState {
   readonly grants: readonly GrantFacts[];
   readonly leaves: readonly LeafFacts[];
   readonly sequences: readonly SequenceFacts[];
-  /** tenantry_owner could use the table's schema already. */
-  readonly schemaUsage: boolean;
+  /** Which of our roles could use the table's schema already. */
+  readonly schemaUsage: { readonly owner: boolean; readonly runtime: boolean };
 }
 
 export function stateOf(facts: TableFacts): PreviousState {
   const { owner, rowSecurity, forced, grants, leaves, sequences, schemaRights } = facts;
-  return { owner, rowSecurity, forced, grants, leaves, sequences, schemaUsage: schemaRights.usage };
+  return {
+    owner,
+    rowSecurity,
+    forced,
+    grants,
+    leaves,
+    sequences,
+    schemaUsage: { owner: schemaRights.usage, runtime: schemaRights.runtimeUsage },
+  };
 }
 
 /**
@@ -63,14 +71,25 @@ export function takeOwnership(facts: TableFacts, declaration: TableDeclaration):
 export function grantRuntime(facts: TableFacts): Statement[] {
   const table = qualifiedName(facts.schema, facts.table);
   return [
-    { text: `grant usage on schema ${ident(facts.schema)} to tenantry_app`, purpose: 'let the runtime use the schema' },
+    ...(facts.schemaRights.runtimeUsage
+      ? []
+      : [
+          {
+            text: `grant usage on schema ${ident(facts.schema)} to tenantry_app`,
+            purpose: 'let the runtime use the schema',
+          },
+        ]),
     { text: `grant ${runtimePrivileges} on ${table} to tenantry_app`, purpose: 'let the runtime read and write rows' },
     ...grantSequences(facts, 'tenantry_app'),
   ];
 }
 
-/** Gives the table back as it was found: owner, grants, row-security flags. */
-export function giveBackOwnership(facts: TableFacts, previous: PreviousState): Statement[] {
+/**
+ * Gives the table back as it was found: owner, grants, row-security flags.
+ *
+ * @param lastOfSchema no other protected table of the schema needs our roles to use it
+ */
+export function giveBackOwnership(facts: TableFacts, previous: PreviousState, lastOfSchema: boolean): Statement[] {
   const key = (name: TableName): string => qualifiedName(name.schema, name.table);
   const leaves = new Map(previous.leaves.map((leaf) => [key(leaf), leaf]));
   const sequences = new Map(previous.sequences.map((sequence) => [key(sequence), sequence]));
@@ -85,9 +104,26 @@ export function giveBackOwnership(facts: TableFacts, previous: PreviousState): S
         now: sequence.grants,
       }),
     ),
-    ...(previous.schemaUsage
-      ? []
-      : [{ text: `revoke usage on schema ${ident(facts.schema)} from ${owner}`, purpose: 'needed no longer' }]),
+    ...giveBackSchema(facts, previous, lastOfSchema),
+  ];
+}
+
+/** What this table brought about stays as long as another one needs it, and goes with that one. */
+function giveBackSchema({ schema }: TableFacts, { schemaUsage }: PreviousState, lastOfSchema: boolean): Statement[] {
+  const granted = [...(schemaUsage.owner ? [] : [owner]), ...(schemaUsage.runtime ? [] : ['tenantry_app'])];
+  if (granted.length === 0) return [];
+  if (lastOfSchema) {
+    return [
+      { text: `revoke usage on schema ${ident(schema)} from ${granted.join(', ')}`, purpose: 'needed no longer' },
+    ];
+  }
+  return [
+    {
+      text: `update tenantry.table_modes set previous_state = previous_state || pg_catalog.jsonb_build_object('schemaUsage', pg_catalog.jsonb_build_object(
+  'owner', (previous_state #>> '{schemaUsage,owner}')::boolean and ${schemaUsage.owner}, 'runtime', (previous_state #>> '{schemaUsage,runtime}')::boolean and ${schemaUsage.runtime}))
+where table_schema = ${literal(schema)} and previous_state is not null`,
+      purpose: 'another table of the schema still needs it',
+    },
   ];
 }
 

@@ -13,6 +13,8 @@ export interface KnownTable {
   /** Policies that the declaration does not give (a kernel table's own). */
   readonly savedPolicies?: readonly PolicyFacts[];
   readonly keepOwner?: boolean;
+  /** Other tables of the same schema have a way back too. */
+  readonly othersInSchema?: boolean;
 }
 
 export interface ModeOptions {
@@ -55,7 +57,10 @@ function planOff(facts: TableFacts, known: KnownTable, restoreOwner: boolean): S
   const { previous } = known;
   if (restoreOwner) {
     const dropped = relationsOf(facts).flatMap((relation) => replacePolicies(relation, [], ours(facts, known)));
-    return [...dropped, ...(previous === undefined ? disable(facts) : giveBackOwnership(facts, previous))];
+    return [
+      ...dropped,
+      ...(previous === undefined ? disable(facts) : giveBackOwnership(facts, previous, known.othersInSchema !== true)),
+    ];
   }
   // a table that had row-level security of its own keeps it, without our policies in it
   if (previous?.rowSecurity === true) {

@@ -89,14 +89,21 @@ function enforcedFloor({ column, key }: TableDeclaration): string {
   return `${ident(column)} = ${current}`;
 }
 
+const largestOf: Readonly<Record<string, string>> = {
+  smallint: '32767',
+  integer: '2147483647',
+  bigint: '9223372036854775807',
+  numeric: '1e30',
+};
+
 function shadowFloor({ column, key }: TableDeclaration): string {
   if (key.kind === 'uuid') return `${ident(column)} = (select tenantry.context_tenant())`;
-  const cast = `tenantry.context_tenant_key()::${key.type}`;
-  // shadow refuses nothing: a context whose key is no number is a miss, not an error
-  const safe = /^(?:smallint|integer|bigint)$/.test(key.type)
-    ? `case when tenantry.context_tenant_key() ~ '^-?[0-9]{1,18}$' then ${cast} end`
-    : cast;
-  return `${ident(column)} = (select ${safe})`;
+  const text = 'tenantry.context_tenant_key()';
+  const largest = largestOf[key.type];
+  if (largest === undefined) return `${ident(column)} = (select ${text}::${key.type})`;
+  // shadow refuses nothing: a context whose key is no such number is a miss, not an error
+  const fits = `case when ${text} ~ '^-?[0-9]{1,30}$' then pg_catalog.abs(${text}::numeric) <= ${largest} else false end`;
+  return `${ident(column)} = (select case when ${fits} then ${text}::${key.type} end)`;
 }
 
 function ownerCondition({ owner }: TableDeclaration): string | undefined {

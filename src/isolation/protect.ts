@@ -23,7 +23,7 @@ export async function protectTable(
   options: ProtectRunOptions = {},
 ): Promise<readonly Statement[]> {
   try {
-    const [registered] = await readRegistered(admin, schema, name);
+    const registered = await readRegistered(admin, schema, name);
     // a known table keeps what it declares and what it was before; protecting it again restores its mode
     if (registered !== undefined && options.dryRun !== true) {
       const mode = options.mode ?? registered.mode;
@@ -59,10 +59,10 @@ async function isEmpty(tx: Queryable, { schema, table }: TableName): Promise<boo
   const { rows } = await tx.query<Row & { found: boolean }>(
     `select exists (select from ${qualifiedName(schema, table)}) as found`,
   );
-  return rows[0]?.found === false;
+  return rows.every(({ found }) => !found);
 }
 
 async function databaseName(tx: Queryable): Promise<string> {
   const { rows } = await tx.query<Row & { name: string }>('select pg_catalog.current_database()::text as name');
-  return rows[0]?.name ?? '';
+  return rows.map(({ name }) => name).join();
 }

@@ -9,7 +9,7 @@ export interface RegisteredTable extends KnownTable {
   readonly mode: Mode;
   readonly modeSince: Date;
   readonly shadowSince: Date | undefined;
-  readonly policyDigest: string | undefined;
+  readonly enforcedSince: Date | undefined;
 }
 
 interface ModeRow extends Row {
@@ -25,36 +25,40 @@ interface ModeRow extends Row {
   keep_owner: boolean;
   previous_state: PreviousState | null;
   saved_policies: PolicyFacts[] | null;
-  policy_digest: string | null;
+  others: boolean;
+  enforced_since: Date | null;
 }
 
-/** The registered tables, or the one asked for. */
+/** The row of a table, if it has one. */
 export async function readRegistered(
   database: Queryable,
   schema: string,
-  name?: TableName,
-): Promise<RegisteredTable[]> {
+  name: TableName,
+): Promise<RegisteredTable | undefined> {
   const { rows } = await database.query<ModeRow>(
     renderSchema(
       `select table_schema, table_name, tenant_column, key_type, owner_column, read_all_permission, mode, mode_since, shadow_since,
-         keep_owner, previous_state, saved_policies, policy_digest
-       from tenantry.table_modes
-       where ($1::text is null or (table_schema = $1::text and table_name = $2::text))
-       order by table_schema, table_name`,
+         enforced_since, keep_owner, previous_state, saved_policies,
+         exists (select from tenantry.table_modes o where o.table_schema = m.table_schema and o.table_name <> m.table_name
+           and o.previous_state is not null) as others
+       from tenantry.table_modes m
+       where table_schema = $1::text and table_name = $2::text`,
       schema,
     ),
-    [name?.schema ?? null, name?.table ?? null],
+    [name.schema, name.table],
   );
-  return rows.map((row) => ({
+  const found = rows.map((row) => ({
     declaration: declarationOf(row),
     mode: row.mode,
     modeSince: row.mode_since,
     shadowSince: row.shadow_since ?? undefined,
     keepOwner: row.keep_owner,
-    policyDigest: row.policy_digest ?? undefined,
+    othersInSchema: row.others,
+    enforcedSince: row.enforced_since ?? undefined,
     ...(row.previous_state === null ? {} : { previous: row.previous_state }),
     ...(row.saved_policies === null ? {} : { savedPolicies: row.saved_policies }),
   }));
+  return found[0];
 }
 
 function declarationOf(row: ModeRow): TableDeclaration {

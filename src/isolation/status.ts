@@ -97,7 +97,7 @@ function driftOf(row: StatusRow): string[] {
   if (on && !row.row_security) found.push('row-level security is disabled');
   if (!on && row.row_security && !row.own_row_security) found.push('row-level security is enabled');
   if (on && row.owner !== 'tenantry_owner' && !row.forced) {
-    found.push(`owned by ${row.owner ?? 'an unknown role'}, whom no policy binds`);
+    found.push(`owned by ${row.owner}, whom no policy binds`);
   }
   if (on && row.open_partitions.length > 0)
     found.push(`partitions without policies: ${row.open_partitions.join(', ')}`);

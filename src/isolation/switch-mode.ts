@@ -44,7 +44,7 @@ export async function switchMode(
         // unqualified names in policies and in what the catalogue prints mean the server's own, whatever the login's path is
         await tx.query('set local search_path = pg_catalog, pg_temp');
         const facts = await readTableFacts(tx, name);
-        const registered = (await readRegistered(tx, schema, name))[0];
+        const registered = await readRegistered(tx, schema, name);
         await guard?.(tx, registered);
         const known = knownTable(facts, registered, schema, options);
         const planned = planMode(facts, known, mode, { ...options, schema });
@@ -121,29 +121,36 @@ async function lend(
     'select pg_catalog.has_schema_privilege($1::name, $2::text, $3::text) as may',
     [former, facts.schema, 'create'],
   );
-  return rows[0]?.may === true ? statements : lendCreate(facts.schema, former, statements);
+  return rows.every(({ may }) => may) ? statements : lendCreate(facts.schema, former, statements);
 }
 
 /** Refuses while shadow has counted statements that enforcement would change. */
 export function shadowGuard(schema: string, name: TableName, since: Date | undefined): SwitchGuard {
   return async (tx, known) => {
-    const from = since ?? known?.shadowSince;
-    if (known?.mode !== 'shadow' && since === undefined) return;
+    const from = since ?? rehearsedSince(known);
+    if (from === undefined) return;
     const { rows } = await tx.query<Row & { status: string; statements: number; occurrences: number }>(
       renderSchema(
         `select status, count(*)::int as statements, sum(occurrences)::int8::float8 as occurrences from tenantry.shadow_misses
          where table_schema = $1::text and table_name = $2::text and status in ('confirmed', 'unconfirmed')
-           and last_seen >= coalesce($3::timestamptz, '-infinity') group by status order by status`,
+           and last_seen >= $3::timestamptz group by status order by status`,
         schema,
       ),
-      [name.schema, name.table, from ?? null],
+      [name.schema, name.table, from],
     );
     if (rows.length === 0) return;
     const counts = rows.map(({ status, statements }) => `${statements} ${status}`).join(', ');
     throw new TenantryError(
       'TNT_SHADOW_NOT_CLEAN',
       `${name.schema}.${name.table}: enforcement would change statements that shadow has seen (${counts}).`,
-      { details: { table: `${name.schema}.${name.table}`, since: from?.toISOString() ?? null, misses: rows } },
+      { details: { table: `${name.schema}.${name.table}`, since: from.toISOString(), misses: rows } },
     );
   };
+}
+
+/** When the rehearsal began that no enforcement has ended yet; switching shadow off does not make its findings untrue. */
+function rehearsedSince(known: RegisteredTable | undefined): Date | undefined {
+  if (known?.shadowSince === undefined || known.mode === 'enforced') return undefined;
+  const { shadowSince, enforcedSince } = known;
+  return enforcedSince === undefined || shadowSince > enforcedSince ? shadowSince : undefined;
 }

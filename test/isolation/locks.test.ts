@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { firstWords } from '../../src/database/blockers.ts';
+import { describeBlocker, firstWords } from '../../src/database/blockers.ts';
 import { groupStatements, type LockAttempt, runStatements, withLockRetry } from '../../src/database/locks.ts';
 import { TenantryError } from '../../src/errors.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -96,6 +96,19 @@ describe('locks: every lock under a timeout, retried, or refused with who was in
     );
     expect(rows).toEqual([{ t: '0', own: true }]);
     await pool.end();
+  });
+
+  it('says so when nobody could be asked who was in the way', async () => {
+    await holder.query('begin; lock table public.held in access share mode');
+    const pool = new Pool({ connectionString: db.adminUrl, max: 1 });
+    const text = 'alter table public.held add column c9 int';
+    await expect(runStatements(pool, [{ text, purpose: '' }], { lockTimeout: 60, attempts: 1 })).rejects.toThrow(
+      'the sessions in the way were gone when asked for',
+    );
+    await holder.query('commit');
+    await pool.end();
+    const gone = { pid: 7, login: null, application: null, state: null, transactionSeconds: null, statement: null };
+    expect(describeBlocker(gone)).toBe('process 7 (background, state not visible)');
   });
 
   it('stops between attempts when its signal is aborted', async () => {

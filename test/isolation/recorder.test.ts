@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { TenantId } from '../../src/context/types.ts';
+import type { TenantId, UserId } from '../../src/context/types.ts';
 import { compareRead } from '../../src/isolation/compare.ts';
 import { createShadowRecorder, type MissLike } from '../../src/isolation/index.ts';
 import { createShop, items, plainPool, type Shop } from './shop.ts';
@@ -177,6 +177,32 @@ describe('D4 the shadow report: fingerprint, call site, operation, tenant, table
       'select count(*)::int as kinds, sum(occurrences)::int as occurrences, sum("rows")::int as "rows" from tenantry.shadow_misses',
     );
     expect(sum).toEqual({ kinds: 6, occurrences: 100, rows: 2000 });
+  });
+
+  it('forgets old verdicts before its memory grows, and takes an operation it does not know for a read', async () => {
+    const recorder = createShadowRecorder({ database: plain, limit: 2 });
+    for (const n of [1, 2, 3, 4, 5, 6])
+      recorder.onShadowMiss(miss(`select c${n} from public.items`, { operation: '?', fingerprint: `f${n}` }));
+    await recorder.close();
+    expect((await recorded()).reduce((sum, { occurrences }) => sum + Number(occurrences), 0)).toBe(6);
+    const user = { kind: 'user' as const, userId: shop.acme as UserId };
+    expect(await compareRead(plain, { statement: "select current_setting('app.user_id')", context: user })).toBe(
+      'examined',
+    );
+    const system = { kind: 'system' as const, reason: 'start' };
+    expect(await compareRead(plain, { statement: 'select count(*) from public.items', context: system })).toBe(
+      'confirmed',
+    );
+  });
+
+  it('without anybody to tell, a failed write is silent and kept', async () => {
+    const recorder = createShadowRecorder({
+      database: { query: () => Promise.reject(new Error('gone')) },
+      flushEvery: 1,
+    });
+    recorder.onShadowMiss(miss('select * from public.items'));
+    await new Promise((done) => setTimeout(done, 20));
+    await expect(recorder.close()).rejects.toThrow('gone');
   });
 
   it('keeps what it could not write for the next time, and never throws at the query', async () => {

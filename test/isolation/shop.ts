@@ -30,7 +30,7 @@ export async function createShop(sql = ''): Promise<Shop> {
   const host = `shop_${suffix}`;
   await db.query(`create role ${host} login password '${suffix}'`);
   await db.query(`grant ${host} to tenantry_admin`);
-  await db.query(`grant create on schema public to ${host}`);
+  await db.query(`grant create on schema public to ${host}; grant create on database ${db.name} to ${host}`);
   const [organizations] = [
     await db.query<{ id: string }>(
       `insert into tenantry.organizations (name, slug) values ('Acme', 'acme-${suffix}'), ('Bolt', 'bolt-${suffix}') returning id`,

@@ -55,6 +55,20 @@ export const codeCases: Readonly<Record<string, CodeCase>> = {
     return { broken, fixed: await examine() };
   },
 
+  async TD052(place) {
+    const examine = async (): Promise<string[]> => keysOf(await place.examine({ only: ['TD052'] }));
+    await place.run(`create policy everybody on tenantry.teams using (true);
+      alter policy tenantry_floor on tenantry.roles using (tenant_id = tenantry.current_tenant() or tenantry.current_tenant() is null);
+      alter policy tenantry_floor on tenantry.workspaces to tenantry_app;
+      alter policy tenantry_access_select on tenantry.invitations rename to renamed`);
+    const broken = await examine();
+    await place.run(`drop policy everybody on tenantry.teams;
+      alter policy tenantry_floor on tenantry.roles using (tenant_id = tenantry.current_tenant());
+      alter policy tenantry_floor on tenantry.workspaces to public;
+      alter policy renamed on tenantry.invitations rename to tenantry_access_select`);
+    return { broken, fixed: await examine() };
+  },
+
   async TD048(place) {
     const ignore = (until: string) => [{ key: 'TD040:nothing', reason: 'temporary tables of the import', until }];
     const examine = async (until: string): Promise<string[]> =>
@@ -72,6 +86,13 @@ export const codeCaseKeys: Readonly<Record<string, readonly string[]>> = {
   ),
   TD042: ['TD042:edited:1', 'TD042:missing:7', 'TD042:newer:9999'],
   TD048: ['TD048:TD040:nothing'],
+  TD052: [
+    'TD052:tenantry.invitations:renamed',
+    'TD052:tenantry.invitations:tenantry_access_select',
+    'TD052:tenantry.roles:tenantry_floor',
+    'TD052:tenantry.teams:everybody',
+    'TD052:tenantry.workspaces:tenantry_floor',
+  ],
 };
 
 /** A pool whose clients share one connection. */

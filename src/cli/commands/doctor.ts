@@ -77,7 +77,9 @@ async function examine(input: CommandInput, app: pg.Pool): Promise<DoctorReport>
   }).run();
 }
 
-function print({ terminal }: CommandInput, report: DoctorReport, level: Level): void {
-  for (const line of renderHuman(report, { level, paint: terminal.paint })) terminal.line(line);
+function print({ terminal, options }: CommandInput, report: DoctorReport, level: Level): void {
+  // who asks for one check wants all of it
+  const limit = options('only').length > 0 ? Number.POSITIVE_INFINITY : 10;
+  for (const line of renderHuman(report, { level, limit, paint: terminal.paint })) terminal.line(line);
   terminal.result(report);
 }

@@ -64,6 +64,7 @@ async function examine(options: DoctorOptions): Promise<DoctorReport> {
   const input: ProbeInput = {
     app,
     schema,
+    ready,
     serverNumber: number,
     pooler,
     ...('connect' in app ? { connections: app } : {}),
@@ -75,7 +76,7 @@ async function examine(options: DoctorOptions): Promise<DoctorReport> {
     if (check.scope === 'doctor' || (only !== undefined && !only.includes(check.code))) continue;
     const { code, title } = check;
     try {
-      const answer = await runCheck(check, input, options.admin, ready);
+      const answer = await runCheck(check, input, options.admin);
       if ('skipped' in answer) {
         outcomes.push({ code, title, outcome: 'skipped', reason: answer.skipped });
         continue;
@@ -106,14 +107,14 @@ async function runCheck(
   check: Check,
   input: ProbeInput,
   admin: Queryable | undefined,
-  ready: boolean,
 ): Promise<readonly CheckRow[] | Skipped> {
   if (check.probe !== undefined) return check.probe(input);
   const text = checkFiles[fileOf(check)];
   /* v8 ignore next -- a test holds the registry and the files in step */
   if (text === undefined) throw new Error(`the file of check ${check.code} is not in the package`);
   // without the schema there is no manifest to compare with; TD042 says so
-  if (!ready && text.includes('tenantry.')) return { skipped: `the schema ${input.schema} is missing or outdated` };
+  if (!input.ready && text.includes('tenantry.'))
+    return { skipped: `the schema ${input.schema} is missing or outdated` };
   const target = check.scope === 'admin' ? admin : input.app;
   if (target === undefined) return { skipped: 'it needs the migrating login (adminUrl)' };
   return (await target.query<CheckRow & Record<string, unknown>>(renderSchema(text, input.schema))).rows;

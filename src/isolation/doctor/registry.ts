@@ -1,4 +1,5 @@
 import type { Level } from './finding.ts';
+import { kernelPoliciesProbe } from './probes/kernel-policies.ts';
 import { migrationsDrift } from './probes/migrations.ts';
 import { pooler } from './probes/pooler.ts';
 import type { Probe } from './probes/probe.ts';
@@ -113,6 +114,9 @@ export const checks: readonly Check[] = [
   check(49, 'warn', 'dblink', 'The login can open connections from the database'),
   check(50, 'warn', 'large-objects', 'Large objects are open to every tenant'),
   check(51, 'info', 'not-enforced', 'A protected table is not enforced yet'),
+  check(52, 'error', 'kernel-policy-altered', "A policy of Tenantry's own tables is not as it was made", {
+    probe: kernelPoliciesProbe,
+  }),
 ];
 
 /** @throws for a code that is not in the registry: a fault of ours */

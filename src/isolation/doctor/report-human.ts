@@ -4,6 +4,8 @@ import { checkOf } from './registry.ts';
 export interface HumanReportOptions {
   /** Hide what is milder. Defaults to everything. */
   readonly level?: Level;
+  /** At most this many findings of a check and level; the rest is counted. Defaults to 10. */
+  readonly limit?: number;
   /** Colors a piece of text; plain by default. */
   readonly paint?: (tone: 'good' | 'bad' | 'warn' | 'dim' | 'bold', text: string) => string;
 }
@@ -12,7 +14,7 @@ const tones = { error: 'bad', warn: 'warn', info: 'dim' } as const;
 
 /** The report for people, as lines. Pure. */
 export function renderHuman(report: DoctorReport, options: HumanReportOptions = {}): string[] {
-  const { level = 'info', paint = (_, text) => text } = options;
+  const { level = 'info', limit = 10, paint = (_, text) => text } = options;
   const shown = report.findings.filter((finding) => levels.indexOf(finding.level) >= levels.indexOf(level));
   const lines = [
     `${paint('bold', 'tenantry doctor')}  login ${report.login} · PostgreSQL ${report.server.version} · ${plural(ran(report), 'check')}`,
@@ -23,7 +25,12 @@ export function renderHuman(report: DoctorReport, options: HumanReportOptions = 
     const next = `${paint(tones[finding.level], finding.level.padEnd(5))} ${paint('bold', finding.code)} ${checkOf(finding.code).title}`;
     if (next !== heading) lines.push(...(heading === '' ? [] : ['']), next, `      ${paint('dim', finding.docs)}`);
     heading = next;
-    lines.push(...renderFinding(finding, paint));
+    const group = shown.filter((other) => other.code === finding.code && other.level === finding.level);
+    const place = group.indexOf(finding);
+    if (place < limit) lines.push(...renderFinding(finding, paint));
+    if (place === limit) {
+      lines.push(`      … and ${group.length - limit} more: tenantry doctor --only ${finding.code}`);
+    }
   }
   if (heading !== '') lines.push('');
   for (const { finding, reason, until } of report.suppressed) {

@@ -72,6 +72,14 @@ describe('the report for people', () => {
     ]);
   });
 
+  test('shows the first of many and says how to see the rest', () => {
+    const many = Array.from({ length: 12 }, (_, i) => finding('TD018', 'error', `t${i}`));
+    const lines = renderHuman(report({ findings: [...many, trigger] }));
+    expect(lines.filter((line) => line.includes('what is wrong'))).toHaveLength(11);
+    expect(lines).toContain('      … and 2 more: tenantry doctor --only TD018');
+    expect(renderHuman(report({ findings: many }), { limit: 12 }).join()).not.toContain('more:');
+  });
+
   test('hides what is milder than asked for, but counts it', () => {
     const lines = renderHuman(report(), { level: 'error' });
     expect(lines.join('\n')).not.toContain('public.lines');

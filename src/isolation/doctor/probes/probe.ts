@@ -8,6 +8,8 @@ export interface ProbeInput {
   /** Absent when doctor was given one connection only. */
   readonly connections?: PoolLike;
   readonly schema: string;
+  /** The schema is there, with the function that checks start from. */
+  readonly ready: boolean;
   /** `server_version_num`. */
   readonly serverNumber: number;
   /** What the configuration says stands between. */

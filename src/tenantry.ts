@@ -1,4 +1,4 @@
-import { type Audit, type AuditOptions, createAudit } from './audit/index.ts';
+import { type Audit, type AuditOptions, createAudit, operatorAudit } from './audit/index.ts';
 import type { TenantContext } from './context/index.ts';
 import { createKernel, type Kernel, type PoolLike } from './database/kernel.ts';
 import {
@@ -25,6 +25,7 @@ import {
 } from './directory/index.ts';
 import { TenantryError } from './errors.ts';
 import { createIsolation, type Isolation } from './isolation/index.ts';
+import { type OperatorPool, withoutTenant } from './pool/index.ts';
 import {
   type Catalog,
   createCatalog,
@@ -41,6 +42,8 @@ export interface TenantryOptions {
   readonly pool: PoolLike;
   /** Plain connections of the migrating login, for `t.isolation`; absent: using it is an error. */
   readonly adminPool?: PoolLike;
+  /** The way across tenants, from {@link createOperatorPool}; absent: `t.withoutTenant` is an error. */
+  readonly operator?: OperatorPool | undefined;
   /** Schema of Tenantry's tables. Defaults to `tenantry`. */
   readonly schema?: string;
   /** Where audit entries are also logged and traced. */
@@ -69,6 +72,12 @@ export interface Tenantry {
   can(context: TenantContext, permission: ResourcePermission, resourceId: string): Promise<boolean>;
   /** @throws TNT_FORBIDDEN naming the permission */
   readonly assertCan: Access['assertCan'];
+  /**
+   * The one way across tenants: `fn` gets the operator's connections, and who crossed and why is written before it runs.
+   *
+   * @throws TNT_OPERATOR_UNAVAILABLE, TNT_CONTEXT_INVALID without a reason
+   */
+  withoutTenant<T>(reason: string, fn: (database: OperatorPool) => T | PromiseLike<T>, details?: object): Promise<T>;
   /** For services of your own: SQL in, rows out, with the context of the call. */
   readonly kernel: Kernel;
 }
@@ -84,7 +93,13 @@ export interface Tenantry {
  * const page = await withTenant({ tenantId, userId }, () => t.resources.list({ type: 'prompt' }));
  * ```
  */
-export function createTenantry({ pool, adminPool, schema = 'tenantry', audit = {} }: TenantryOptions): Tenantry {
+export function createTenantry({
+  pool,
+  adminPool,
+  operator,
+  schema = 'tenantry',
+  audit = {},
+}: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
   const access = createAccess(kernel);
   return {
@@ -112,6 +127,12 @@ export function createTenantry({ pool, adminPool, schema = 'tenantry', audit = {
     },
     can: access.can,
     assertCan: access.assertCan,
+    withoutTenant: (reason, fn, details) =>
+      withoutTenant(reason, fn, {
+        operator,
+        audit: operatorAudit(schema, audit),
+        ...(details === undefined ? {} : { details }),
+      }),
     kernel,
   };
 }

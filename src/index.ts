@@ -15,7 +15,15 @@ export { type EmbeddedDatabase, openEmbedded } from './database/open.ts';
 export { ident, type Queryable, type Statement } from './database/sql.ts';
 export * from './directory/index.ts';
 export { type ErrorCode, errorDefinitions, TenantryError } from './errors.ts';
-export { createDoctor, type Doctor, type DoctorReport, type Finding } from './isolation/doctor/index.ts';
+export {
+  createDoctor,
+  type Doctor,
+  type DoctorReport,
+  type Finding,
+  planFixes,
+  renderSarif,
+  type Suppression,
+} from './isolation/doctor/index.ts';
 export * from './isolation/index.ts';
 export * from './pool/index.ts';
 export * from './resources/index.ts';

@@ -1,8 +1,9 @@
 -- TD036: a setting is there before any context
 select case when d.setrole = 0 then format('database %I', current_database())
             else format('login %s', d.setrole::regrole) end as object,
-       case when s.name = 'row_security' then 'warn' end as level,
+       case when s.name in ('row_security', 'search_path') then 'warn' end as level,
        case when s.name = 'row_security' then 'row_security is off in its settings: statements fail instead of being filtered'
+            when s.name = 'search_path' then format('its settings look names up in other schemas before pg_catalog (%s): a function there is called in place of PostgreSQL''s own', s.value)
             when s.name = 'role' then format('its settings switch every new session to the role %s', s.value)
             else format('%s is set for every new session: a query without a context runs as that tenant', s.name) end as detail,
        r.statement as fix, r.statement as statement,
@@ -18,7 +19,9 @@ cross join lateral (
 ) r
 where d.setdatabase in (0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database()))
   and d.setrole in (0, (select l.oid from pg_catalog.pg_roles l where l.rolname = current_user))
-  and (s.name ~ '^app\.' or (s.name = 'row_security' and s.value in ('off', 'false', 'no', '0')) or s.name = 'role')
+  and (s.name ~ '^app\.' or (s.name = 'row_security' and s.value in ('off', 'false', 'no', '0')) or s.name = 'role'
+    -- unless it is listed, pg_catalog comes first by itself
+    or (s.name = 'search_path' and s.value ~ ',\s*"?pg_catalog\M'))
 union all
 select format('login %I', current_user), null,
        format('%s is set on a connection that has no context: by the connection string, the server''s configuration or an earlier user of the pool', v.name),

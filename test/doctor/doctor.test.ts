@@ -123,6 +123,24 @@ describe('doctor on a neglected application', () => {
     for (const { code, docs } of findings) expect(docs).toBe(`docs/checks/${code}.md`);
   });
 
+  test('finds the same keys again, each once', async () => {
+    const keys = async () => (await place.examine()).findings.map(({ key }) => key);
+    const first = await keys();
+    expect(new Set(first).size).toBe(first.length);
+    expect(await keys()).toEqual(first);
+  });
+
+  test('over a superuser says above all that, and fails in no check', async () => {
+    const app = new pg.Pool({ connectionString: place.database.superuserUrl, max: 2 });
+    try {
+      const { findings } = await createDoctor({ app, admin: place.database.admin }).run();
+      expect(findings[0]?.code).toBe('TD001');
+      expect(findings.filter(({ code }) => code === 'TD000')).toEqual([]);
+    } finally {
+      await app.end();
+    }
+  });
+
   test('answers 3 from the chosen level on', async () => {
     const report = await place.examine({ only: ['TD040'] });
     expect(exitCodeOf(report, 'error')).toBe(0);

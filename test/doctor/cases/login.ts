@@ -57,10 +57,16 @@ export const loginCases: readonly CheckCase[] = [
   },
   {
     code: 'TD036',
-    keys: [':login:everywhere:app.tenant_id', 'session:app.tenant_id', ':login:here:row_security'],
+    keys: [
+      ':login:everywhere:app.tenant_id',
+      'session:app.tenant_id',
+      ':login:here:row_security',
+      'database:here:search_path',
+    ],
     superuser: true,
     broken: `alter role :login set app.tenant_id = '00000000-0000-7000-8000-000000000001';
-      alter role :login in database :database set row_security = off`,
+      alter role :login in database :database set row_security = off;
+      alter database :database set search_path = public, pg_catalog`,
     fixed: 'statement',
   },
   {

@@ -1,8 +1,10 @@
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createAdopt } from '../../src/adopt/index.ts';
 import type { TenantryError } from '../../src/errors.ts';
 import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 let shop: ShopDatabase;
 beforeAll(async () => {

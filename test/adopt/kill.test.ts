@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { startWorkload } from '../../src/adopt/sample/index.ts';
 import { compileSources } from '../isolation/compiled.ts';
 import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 let compiled: Awaited<ReturnType<typeof compileSources>>;
 let shop: ShopDatabase;

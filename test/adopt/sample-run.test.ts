@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdoptEvent, createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { startWorkload } from '../../src/adopt/sample/index.ts';
 import { createPool } from '../../src/pool/index.ts';
 import { withTenant } from '../../src/context/index.ts';
 import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 let shop: ShopDatabase;
 beforeAll(async () => {
@@ -85,6 +87,5 @@ describe('the sample shop from inspection to enforcement and back, while its old
     expect(await dumpSchema(db.admin)).toBe(before.own);
     expect(dumpByPostgres()).toBe(before.postgres);
     expect(await db.query('select 1 from tenantry.organizations')).toEqual([]);
-    console.log(result, stats);
   });
 });

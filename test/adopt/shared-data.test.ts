@@ -1,10 +1,12 @@
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { TenantryError } from '../../src/errors.ts';
 import { sharedData } from '../support/data.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { loadSql } from '../support/load-sql.ts';
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 /** The real databases, with the number of tables and rows that each brings. */
 const databases = [

@@ -39,11 +39,14 @@ export function planFill(plan: Plan, table: TablePlan, guarded = true): UpDown {
     functions.push(triggerFunction('settle', table, settleBody(plan, table)));
     triggers.push(settleTrigger(plan, table));
   }
-  const names = Object.values(triggerNames);
+  const { insert, update, cascade, settle } = triggerNames;
   return {
     up: [...functions.flatMap((f) => f.up), ...triggers],
     down: [
-      ...names.map((name) => ({ purpose: 'as before', text: `drop trigger if exists ${name} on ${table.table}` })),
+      ...[insert, update, cascade, settle].map((name) => ({
+        purpose: 'as before',
+        text: `drop trigger if exists ${name} on ${table.table}`,
+      })),
       ...functions.flatMap((f) => f.down),
     ],
   };

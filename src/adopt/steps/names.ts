@@ -9,9 +9,12 @@ export const triggerNames = {
   update: 'zz_tenantry_fill_update',
   cascade: 'zz_tenantry_cascade',
   settle: 'zz_tenantry_settle',
+  // after the fill triggers: they judge the row as it will be written
+  refsInsert: 'zz_tenantry_refs_insert',
+  refsUpdate: 'zz_tenantry_refs_update',
 } as const;
 
-export type FunctionRole = 'fill' | 'cascade' | 'settle';
+export type FunctionRole = 'fill' | 'cascade' | 'settle' | 'refs';
 
 /** The trigger function of a table, in Tenantry's schema. */
 export function functionName(role: FunctionRole, table: TableName): string {

@@ -4,6 +4,7 @@ import type { Inspection } from '../inspection.ts';
 import type { Phase, Plan, Step, TablePlan } from '../plan-types.ts';
 import { planBackfill } from './backfill.ts';
 import { planColumn, planConstant, planSchemas, planTriggers } from './expand.ts';
+import { planReferences } from './references.ts';
 import { planTighten } from './tighten.ts';
 import { planVerify } from './verify.ts';
 
@@ -21,6 +22,7 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
     ...tables.flatMap((table) => planVerify(plan, table)),
     ...tables.flatMap((table) => planTighten(plan, table)),
     ...tables.map((table) => modeStep(plan, table, 'shadow')),
+    ...tables.flatMap((table) => planReferences(plan, table)),
     ...tables.map((table) => modeStep(plan, table, 'enforced')),
   ];
 }

@@ -1,0 +1,72 @@
+import { ident, literal } from '../../database/sql.ts';
+import type { ForeignKey } from '../inspection.ts';
+import type { Plan, Step, TablePlan } from '../plan-types.ts';
+import { joinCondition } from '../tenant-sql.ts';
+import { functionName, triggerNames } from './names.ts';
+
+/**
+ * PostgreSQL's own foreign-key checks look past policies: without more, a tenant could refer to another's row by its id, and learn
+ * from the answer whether it exists. From enforcement on, a reference to another tenant's row is refused as one to a row that
+ * does not exist. (A composite key does the same; it needs a second unique key beside `id`, and under that one a live
+ * `ON CONFLICT (id)` aborts in races.)
+ */
+export function planReferences(plan: Plan, table: TablePlan): Step[] {
+  const keys = [...table.via, ...table.checks];
+  if (keys.length === 0) return [];
+  const name = functionName('refs', table.table);
+  const column = ident(plan.column);
+  const columns = [...new Set(keys.flatMap((key) => key.columns))].map(ident);
+  const changed = [column, ...columns].map((c) => `new.${c} is distinct from old.${c}`).join(' or ');
+  const { refsInsert, refsUpdate } = triggerNames;
+  return [
+    {
+      id: `enforced/${table.table}/references`,
+      phase: 'enforced',
+      table: table.table,
+      kind: 'transaction',
+      up: [
+        {
+          purpose: `no row of ${table.table} refers to another tenant's row`,
+          text: `create or replace function ${name}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$\n${body(plan, table, keys)}$body$`,
+        },
+        {
+          purpose: 'it reads as the owner, whom no policy blinds',
+          text: `alter function ${name}() owner to tenantry_owner`,
+        },
+        {
+          purpose: 'for new rows',
+          text: `create or replace trigger ${refsInsert} before insert on ${table.table} for each row execute function ${name}()`,
+        },
+        {
+          purpose: 'and for rows that are given another reference',
+          text: `create or replace trigger ${refsUpdate} before update on ${table.table} for each row when (${changed}) execute function ${name}()`,
+        },
+      ],
+      down: [
+        ...[refsInsert, refsUpdate].map((trigger) => ({
+          purpose: 'as before',
+          text: `drop trigger if exists ${trigger} on ${table.table}`,
+        })),
+        { purpose: 'as before', text: `drop function if exists ${name}()` },
+      ],
+    },
+  ];
+}
+
+function body(plan: Plan, table: TablePlan, keys: readonly ForeignKey[]): string {
+  const column = ident(plan.column);
+  const checks = keys.map((key) => {
+    const present = key.columns.map((c) => `new.${ident(c)} is not null`).join(' and ');
+    return `  if ${present} then
+    select p.${column} into v_tenant from ${key.parent} p where ${joinCondition(key, 'new', 'p')};
+    if v_tenant <> coalesce(tenantry.context_tenant(), new.${column}) or v_tenant <> new.${column} then
+      raise exception 'insert or update on table "%" violates foreign key constraint "%"', ${literal(table.name)}, ${literal(key.name)} using errcode = '23503';
+    end if;
+  end if;\n`;
+  });
+  return `declare
+  v_tenant uuid;
+begin
+${checks.join('')}  return new;
+end `;
+}

@@ -15,7 +15,7 @@ import {
   quantile,
   ratio,
 } from './frame.ts';
-import { createScopedData, type ScopedData } from './scoped-data.ts';
+import { createScopedData, type ScopedData } from './scoped/data.ts';
 
 // What a query costs that is scoped to a tenant: by hand, by Tenantry, by a transaction around it.
 

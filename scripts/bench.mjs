@@ -8,11 +8,10 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const bench = join(root, 'bench');
 const [name, ...options] = process.argv.slice(2);
-const shared = ['frame.ts', 'delay-proxy.ts', 'scoped-data.ts'];
+const shared = ['frame.ts'];
 const known = readdirSync(bench)
   .filter((file) => file.endsWith('.ts') && !shared.includes(file))
-  .map((file) => file.slice(0, -3))
-  .filter((file) => !file.startsWith('peer-') && !file.includes('.'));
+  .map((file) => file.slice(0, -3));
 
 if (name === undefined || !known.includes(name)) {
   console.error(`Usage: npm run bench -- NAME [--quick] [--json FILE]\nNAME is one of: ${known.join(', ')}`);

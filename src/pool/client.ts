@@ -4,7 +4,7 @@ import { currentScope, runOutsideContext } from '../context/scope.ts';
 import { captureCallSite } from './call-site.ts';
 import { bracketCopy } from './copy.ts';
 import type { TransactionContext } from './decide.ts';
-import { refuseWithoutContext } from './missing-context.ts';
+import { refusal } from './admission.ts';
 import type { BackendMessage, ClientInternals, IdleItem, TransactionStatus } from './pg-internals.ts';
 import { PreparedStatements } from './prepared.ts';
 import { TenantQuery } from './query.ts';
@@ -144,7 +144,7 @@ export class TenantClient extends BaseClient {
   }
 
   leaves(entry: TextEntry): void {
-    if (entry.leftover !== undefined) this.leftover = entry.leftover;
+    if (entry.leftover !== undefined && this.settings.prepares) this.leftover = entry.leftover;
   }
 
   commandCompleted(tag: string): void {
@@ -242,7 +242,7 @@ export class TenantClient extends BaseClient {
     const { settings } = this;
     const scope = settings.fixedScope ?? currentScope();
     const entry = settings.texts.entry(request.config.text);
-    const refused = refuseWithoutContext(settings, entry, scope);
+    const refused = refusal(settings, entry, scope);
     return settleWith(request.callback, (settle) => {
       const query = new TenantQuery(entry, request.config, scope, settle);
       if (settings.onShadowMiss !== undefined) query.site = captureCallSite();
@@ -256,7 +256,7 @@ export class TenantClient extends BaseClient {
     const scope = settings.fixedScope ?? (taggedScope(query) ?? { scope: currentScope() }).scope;
     const entry = settings.texts.entry(textOf(query));
     tagScope(query, scope);
-    const refused = refuseWithoutContext(settings, entry, scope);
+    const refused = refusal(settings, entry, scope);
     if (refused !== undefined) {
       process.nextTick(() => query.handleError(refused, this.connection));
       return;

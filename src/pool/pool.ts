@@ -4,7 +4,7 @@ import { ContextScope, currentScope, runInScope, runOutsideContext } from '../co
 import { captureCallSite } from './call-site.ts';
 import { TenantClient } from './client.ts';
 import { cleanConnection } from './hygiene.ts';
-import { refuseWithoutContext } from './missing-context.ts';
+import { refusal } from './admission.ts';
 import { Multiplexer } from './multiplex.ts';
 import type { IdleItem, IdleListener, PendingItem, PoolInternals } from './pg-internals.ts';
 import type { Lender } from './query.ts';
@@ -95,7 +95,7 @@ export class TenantPool extends BasePool implements Lender {
       return driver.query.call(this, request.rare, undefined, request.callback);
     }
     const entry = settings.texts.entry(request.config.text);
-    const refused = refuseWithoutContext(settings, entry, scope);
+    const refused = refusal(settings, entry, scope);
     return settleWith(request.callback, (settle) => {
       const query = new TenantQuery(entry, request.config, scope, settle);
       if (settings.onShadowMiss !== undefined) query.site = captureCallSite();

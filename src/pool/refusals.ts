@@ -20,3 +20,13 @@ export function copyNeedsStream(): TenantryError {
     hint: 'Use from() of pg-copy-streams on a client of this pool, into a temporary table where the target is protected.',
   });
 }
+
+export function sessionRefused(leftover: string | undefined): TenantryError {
+  return new TenantryError(
+    'TNT_QUERY_UNSUPPORTED',
+    `Behind a transaction pooler a ${leftover} would stay with whoever gets the server connection next; nothing was sent.`,
+    {
+      hint: 'Use the form that ends with the transaction (set local, set_config(…, true), pg_advisory_xact_lock), or connect without the pooler.',
+    },
+  );
+}

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { StatementClass } from './statement-class.ts';
 import { classify } from './statement-class.ts';
 
@@ -26,6 +27,8 @@ export interface TextEntry extends StatementClass {
 export class TextRegistry {
   #young = new Map<string, TextEntry>();
   #old = new Map<string, TextEntry>();
+  // Behind a pooler that nobody told us of, another process's statement of the same name would answer for ours.
+  readonly #instance = randomBytes(4).toString('hex');
   #next = 1;
   readonly #skewed: RegExp | undefined;
 
@@ -53,7 +56,7 @@ export class TextRegistry {
     return {
       ...classify(text),
       text,
-      name: `tenantry_${this.#next++}`,
+      name: `tenantry_${this.#instance}_${this.#next++}`,
       uses: 0,
       skewed: this.#skewed?.test(text) ?? false,
       outside: false,

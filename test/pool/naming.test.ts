@@ -34,7 +34,10 @@ describe('automatic naming', () => {
     expect(await prepared(pool)).toEqual([]);
     for (const as of [asA, asB, asA]) await as(() => pool.query('select label from things where id = $1', [1]));
     expect(await prepared(pool)).toEqual([
-      { name: expect.stringMatching(/^tenantry_\d+$/), statement: 'select label from things where id = $1' },
+      {
+        name: expect.stringMatching(/^tenantry_[0-9a-f]{8}_\d+$/),
+        statement: 'select label from things where id = $1',
+      },
     ]);
     expect((await asA(() => pool.query('select label from things where id = $1', [1]))).rows).toEqual([{ label: 'x' }]);
     expect((await asB(() => pool.query('select label from things where id = $1', [1]))).rows).toEqual([]);
@@ -157,7 +160,7 @@ describe('plan poisoning', () => {
       naming: { after: 1, sizeClass: (tenant) => (tenant === tenantB ? 'large' : 'small') },
     });
     for (const as of [asA, asB, asA, asB]) await as(() => pool.query('select count(*) from notes'));
-    const names = (await prepared(pool)).map(({ name }) => name.replace(/\d+/, 'n')).sort();
+    const names = (await prepared(pool)).map(({ name }) => name.replace(/_[0-9a-f]{8}_\d+/, '_n')).sort();
     expect(names).toEqual(['tenantry_n_large', 'tenantry_n_small']);
   });
 

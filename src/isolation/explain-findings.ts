@@ -71,14 +71,17 @@ export function roleFindings(facts: TableFacts, role: LoginFacts, operation: Ope
   ];
 }
 
-export function modeFinding(facts: TableFacts, mode: Mode | 'unknown'): Finding {
+export function modeFinding(facts: TableFacts, known: RegisteredTable | undefined): Finding {
+  const mode = known?.mode ?? 'unknown';
   const sentences: Record<Mode | 'unknown', string> = {
     off: 'The table is off: its policies do not apply.',
     shadow: 'The table is in shadow: nothing is hidden or refused, what would be is counted.',
     enforced: 'The table is enforced.',
     unknown: 'The table is not protected by Tenantry.',
   };
-  const drifted = facts.rowSecurity === (mode === 'off') && mode !== 'unknown';
+  // a table that had row-level security of its own keeps it when ours is off
+  const wanted = mode !== 'off' || known?.previous?.rowSecurity === true;
+  const drifted = mode !== 'unknown' && facts.rowSecurity !== wanted;
   return {
     check: 'mode',
     passes: facts.rowSecurity,

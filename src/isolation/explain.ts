@@ -27,7 +27,7 @@ export async function explainRow(admin: PoolLike, schema: string, request: Expla
     const policies = row === undefined ? [] : policyFindings(facts, row, operation);
     const mode = known?.mode ?? 'unknown';
     const verdict = verdictOf({ facts, mode, role, row, policies, operation, unbound: unbound !== undefined });
-    const all = [...findings, modeFinding(facts, mode), ...(unbound === undefined ? [] : [unbound]), ...policies];
+    const all = [...findings, modeFinding(facts, known), ...(unbound === undefined ? [] : [unbound]), ...policies];
     return {
       table: `${facts.schema}.${facts.table}`,
       operation,

@@ -120,6 +120,7 @@ describe('rows for protected tables, where COPY FROM is refused', () => {
       inAcme((client) => copyRows(client, 'loads', [[() => 1, shop.acme, '']], { columns })),
     ).rejects.toMatchObject({ code: 'TNT_INPUT_INVALID' });
     expect(await inAcme((client) => copyRows(client, 'loads', []))).toBe(0);
+    expect(await inAcme((client) => copyRows(client, 'loads', [[401n, shop.acme, true]], { columns }))).toBe(1);
   });
 
   it('splits as PostgreSQL does: octal, hex and unknown escapes, other delimiters, an unfinished quote', async () => {
@@ -132,6 +133,7 @@ describe('rows for protected tables, where COPY FROM is refused', () => {
     expect(await all('a;;"b"', { format: 'csv', delimiter: ';' })).toEqual([['a', null, 'b']]);
     expect(await all('')).toEqual([]);
     expect(await all('', { format: 'csv' })).toEqual([]);
+    expect(await all('a,b', { format: 'csv', header: true })).toEqual([]);
     expect(await all('a\r\nb\r\n')).toEqual([['a'], ['b']]);
     await expect(all('"a', { format: 'csv' })).rejects.toMatchObject({ code: 'TNT_INPUT_INVALID' });
   });

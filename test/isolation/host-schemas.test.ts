@@ -64,6 +64,8 @@ describe('tables as hosts have them', () => {
     await shop.isolation.enforce('own_rules');
     expect([await seen(shop.acme), await seen(shop.bolt)]).toEqual([[1], [3]]);
     await shop.isolation.off('own_rules');
+    const off = await shop.isolation.explain({ table: 'own_rules', key: { id: 3 }, context: { tenantId: shop.acme } });
+    expect(off.sentences.join(' ')).not.toContain('tenantry doctor');
     expect([await seen(shop.acme), await statusOf('public.own_rules')]).toMatchObject([
       [1, 3],
       { mode: 'off', drift: [] },
@@ -93,6 +95,24 @@ describe('tables as hosts have them', () => {
     expect(newer).toEqual({ owner: shop.host });
     await shop.hostRuns('drop table public.back_2');
     expect(await catalogOf(shop.db)).toEqual(before);
+  });
+
+  it('a table with FORCE and a policy for one role of its own; a sequence that is newer than Tenantry; a table that was the new owner’s already', async () => {
+    await shop.hostRuns(`
+      create table public.forced (id int, tenant_id uuid);
+      alter table public.forced enable row level security, force row level security;
+      create policy staff on public.forced to tenantry_operator using (true)`);
+    await shop.db.query(
+      'grant create on schema public to tenantry_owner; create table public.theirs (id int, tenant_id uuid); alter table public.theirs owner to tenantry_owner; revoke create on schema public from tenantry_owner',
+    );
+    const before = await catalogOf(shop.db);
+    for (const table of ['forced', 'theirs']) await shop.isolation.enforce(table);
+    for (const table of ['forced', 'theirs']) await shop.isolation.off(table, { restoreOwner: true });
+    expect(await catalogOf(shop.db)).toEqual(before);
+    await shop.isolation.shadow('own_rules');
+    await shop.db.query('alter table public.own_rules add column n serial');
+    await shop.isolation.off('own_rules', { restoreOwner: true });
+    await shop.hostRuns('alter table public.own_rules drop column n');
   });
 
   it('a key that does not fit the column’s numbers is a miss in shadow, and never an error', async () => {
@@ -155,6 +175,24 @@ describe('tables as hosts have them', () => {
 });
 
 describe('explain on such tables', () => {
+  it('a table that is not protected, one that somebody switched on, and strict binding in shadow', async () => {
+    await shop.hostRuns(
+      'create table public.free (id int primary key, tenant_id uuid); insert into public.free values (1, :acme); grant select on public.free to tenantry_app',
+    );
+    const explain = (context = {}) => shop.isolation.explain({ table: 'free', key: { id: 1 }, context });
+    expect(await explain()).toMatchObject({ verdict: 'allowed', mode: 'unknown' });
+    await shop.isolation.shadow('free');
+    await shop.isolation.strictBinding(true);
+    expect(await shop.isolation.strictBinding()).toBe(true);
+    expect(await explain()).toMatchObject({ verdict: 'counted' });
+    await shop.isolation.strictBinding(false);
+    await shop.isolation.off('free');
+    await shop.db.query('alter table public.free enable row level security');
+    expect((await explain({ tenantId: shop.acme })).sentences.join(' ')).toContain(
+      'But row-level security is enabled: run tenantry doctor.',
+    );
+  });
+
   it('a host’s own key, FORCE, a superuser, BYPASSRLS', async () => {
     const explain = (table: string, context: object, login?: string) =>
       shop.isolation.explain({ table, key: { id: 1 }, context, ...(login === undefined ? {} : { login }) });

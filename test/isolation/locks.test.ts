@@ -98,6 +98,18 @@ describe('locks: every lock under a timeout, retried, or refused with who was in
     await pool.end();
   });
 
+  it('names the login of a session whose statement it may not see', async () => {
+    const stranger = new Client({ connectionString: db.appUrl });
+    await stranger.connect();
+    await db.query('grant select on public.held to tenantry_app');
+    await stranger.query("begin; select 'secret' from public.held");
+    const statement = { text: 'alter table public.held add column c8 int', purpose: '' };
+    await expect(runStatements(db.admin, [statement], { lockTimeout: 100, attempts: 1 })).rejects.toMatchObject({
+      details: { blockers: [{ login: 'Tenantry_Test_App', statement: null }] },
+    });
+    await stranger.end();
+  });
+
   it('says so when nobody could be asked who was in the way', async () => {
     await holder.query('begin; lock table public.held in access share mode');
     const pool = new Pool({ connectionString: db.adminUrl, max: 1 });

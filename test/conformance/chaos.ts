@@ -8,7 +8,7 @@ export interface Chaos {
 }
 
 /** Enough to hit every connection many times; more would only measure how fast the machine reconnects. */
-const strikes = 80;
+const strikes = 40;
 
 /** Cancels and terminates random backends of the application until it is stopped. */
 export async function startChaos(database: TestDatabase): Promise<Chaos> {
@@ -26,7 +26,7 @@ export async function startChaos(database: TestDatabase): Promise<Chaos> {
         [database.name],
       );
       if (rows[0]?.struck === true) ended++;
-      await new Promise((done) => setTimeout(done, 5));
+      await new Promise((done) => setTimeout(done, 8));
     }
   };
   const striking = strike();

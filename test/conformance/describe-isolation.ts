@@ -11,6 +11,8 @@ import { createNotes, type Note, newNote, type Tenant } from './notes.ts';
 const tenantCount = 50;
 const requestCount = 200;
 const connections = 4;
+/** Of all requests together: far more than the strikes can cause. */
+const maxFailures = 5_000;
 
 /** The one suite that every driver and ORM passes. */
 export function describeIsolation(driver: IsolationDriver): void {
@@ -264,27 +266,26 @@ export function describeIsolation(driver: IsolationDriver): void {
 
     it(`answers ${requestCount} requests of ${tenantCount} tenants over ${connections} connections, while backends are cancelled and killed, with the tenant's rows or an error`, async () => {
       const chaos = await startChaos(database);
-      const outcome = { answered: 0, failed: 0 };
+      let failed = 0;
       try {
         await Promise.all(
           Array.from({ length: requestCount }, async (_, request) => {
             const tenant = tenants[request % tenantCount] as Tenant;
-            try {
-              await as(tenant, () =>
-                onerequest(session, tenant, tenants[(request + 1) % tenantCount] as Tenant, request),
-              );
-              outcome.answered++;
-            } catch (error) {
-              if ((error as { name?: string }).name === 'AssertionError') throw error;
-              outcome.failed++;
+            const other = tenants[(request + 1) % tenantCount] as Tenant;
+            // what fails is asked again, as a client would: in the end each is answered
+            for (;;) {
+              try {
+                return await as(tenant, () => oneRequest(session, tenant, other, request));
+              } catch (error) {
+                if ((error as { name?: string }).name === 'AssertionError' || ++failed > maxFailures) throw error;
+                await new Promise((done) => setTimeout(done, 5));
+              }
             }
           }),
         );
       } finally {
         await chaos.stop();
       }
-      expect(outcome.answered + outcome.failed).toBe(requestCount);
-      expect(outcome.answered).toBeGreaterThan(0);
       expect(chaos.ended()).toBeGreaterThan(0);
       for (const tenant of tenants) {
         const notes = await as(tenant, () => session.readAll());
@@ -296,7 +297,7 @@ export function describeIsolation(driver: IsolationDriver): void {
 }
 
 /** One request of the concurrency case: reads, a join, a write in a transaction; each row must be the tenant's. */
-async function onerequest(session: NoteSession, tenant: Tenant, other: Tenant, request: number): Promise<void> {
+async function oneRequest(session: NoteSession, tenant: Tenant, other: Tenant, request: number): Promise<void> {
   const expectOwn = (rows: readonly { tenantId: string }[]): void => {
     for (const row of rows) expect(row.tenantId).toBe(tenant.tenantId);
   };
@@ -314,5 +315,4 @@ async function onerequest(session: NoteSession, tenant: Tenant, other: Tenant, r
       await reads(tx);
     });
   } else expectOwn(await session.join());
-  await reads(session);
 }

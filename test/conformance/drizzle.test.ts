@@ -3,7 +3,7 @@ import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { pgTable, text, uuid } from 'drizzle-orm/pg-core';
 import { drizzlePool } from '../../src/adapters/drizzle.ts';
 import { describeIsolation } from './describe-isolation.ts';
-import type { NoteOperations } from './driver.ts';
+import type { IsolationDriver, NoteOperations } from './driver.ts';
 
 const notebooks = pgTable('notebooks', {
   tenantId: uuid('tenant_id').notNull(),
@@ -41,7 +41,7 @@ function operations(db: Database): NoteOperations {
   };
 }
 
-describeIsolation({
+const driver: IsolationDriver = {
   name: 'Drizzle',
   exempt: { stream: 'Drizzle has no streams' },
   open: async (pool) => {
@@ -59,4 +59,7 @@ describeIsolation({
       teardown: async () => {},
     };
   },
-});
+};
+
+describeIsolation(driver);
+describeIsolation({ ...driver, name: 'Drizzle, multiplexed', pool: { multiplex: { connections: 2 } } });

@@ -1,22 +1,12 @@
-import { type ClientLike, checkedOut } from './checked-out.ts';
+import { type ClientLike, checkedOut, substitute } from './checked-out.ts';
 
-interface PoolLike<C extends ClientLike> {
-  connect(): Promise<C>;
-  end(): Promise<void>;
-  readonly totalCount: number;
-  readonly idleCount: number;
-  readonly waitingCount: number;
+interface PoolLike {
+  connect(...args: never[]): unknown;
 }
 
-export interface KnexConfig<C> {
+export interface KnexConfig<P> {
   readonly client: 'pg';
-  readonly connectionPool: {
-    connect(): Promise<C>;
-    end(): Promise<void>;
-    readonly totalCount: number;
-    readonly idleCount: number;
-    readonly waitingCount: number;
-  };
+  readonly connectionPool: P;
   readonly version?: string;
 }
 
@@ -36,25 +26,14 @@ export interface KnexConfig<C> {
  * const db = knex({ ...knexConfig(pool, { version: '18' }), debug: true });
  * ```
  */
-export function knexConfig<C extends ClientLike>(
-  pool: PoolLike<C>,
+export function knexConfig<P extends PoolLike>(
+  pool: P,
   { version }: { readonly version?: string } = {},
-): KnexConfig<C> {
+): KnexConfig<P> {
+  const connect = async (): Promise<ClientLike> => checkedOut((await pool.connect()) as ClientLike);
   return {
     client: 'pg',
-    connectionPool: {
-      connect: async () => checkedOut(await pool.connect()),
-      end: () => pool.end(),
-      get totalCount() {
-        return pool.totalCount;
-      },
-      get idleCount() {
-        return pool.idleCount;
-      },
-      get waitingCount() {
-        return pool.waitingCount;
-      },
-    },
+    connectionPool: substitute(pool, { connect } as Partial<P>),
     ...(version === undefined ? {} : { version }),
   };
 }

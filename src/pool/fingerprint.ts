@@ -24,18 +24,17 @@ function partOf(text: string, token: SqlToken): string {
   return token.type === 'word' ? part.toLowerCase() : part;
 }
 
+const beforeSign = /^(?:[(,=<>*/]|between|and|or|values|select|when|then|else|limit|offset|returning)$/;
+
 /** Appends a part; `?, ?` becomes `?`, `(?), (?)` becomes `(?)`, and a signed number `?`. */
 function appendPart(parts: string[], part: string): void {
   if (part === '?') {
+    const signed = parts.at(-1) === '-' || parts.at(-1) === '+';
+    if (signed && beforeSign.test(parts.at(-2) ?? '')) parts.pop();
     if (parts.at(-1) === ',' && parts.at(-2) === '?') {
       parts.pop();
       return;
     }
-    if (
-      (parts.at(-1) === '-' || parts.at(-1) === '+') &&
-      /^(?:[(,=<>*/]|between|and|values)$/.test(parts.at(-2) ?? '(')
-    )
-      parts.pop();
   }
   parts.push(part);
   if (part === ')' && parts.slice(-7).join('') === '(?),(?)') parts.length -= 4;

@@ -4,8 +4,11 @@ import type { ResourceFilter, ResourceListQuery } from './schema.ts';
 
 /** Above this many principals, reading each one's visible set costs more than walking the resources. */
 export const maxListedPrincipals = 64;
-/** Up to this many visible resources are fetched one by one; beyond, the resources are walked in the order asked for. */
+/** Up to this many visible resources are fetched one by one; beyond, the resources are read by the index that fits. */
 export const sparseLimit = 5000;
+/** Beyond this many a search first looks through the first {@link walkedRows} in the order asked for. */
+export const denseLimit = 20_000;
+export const walkedRows = 10_000;
 /** Counts stop here. */
 export const countLimit = 10_000;
 
@@ -34,93 +37,112 @@ class Parameters {
 }
 
 /**
- * The one statement of a page. Two plans in it, of which the server runs one: it reads the caller's visible set, or walks
- * the resources under their policy; a condition on the caller alone (how many principals, how much they see) decides.
- * Whatever the visible set says, the rows come from tenantry.resources and its policy has the last word.
+ * The one statement of a page. Newest first or last, it merges the top of each principal's visible set; for a caller with
+ * more than {@link maxListedPrincipals} (`wide`) it walks the resources instead. Any other order, filter or search goes by
+ * how much the caller sees. Whatever the visible set says, the rows come from tenantry.resources, and its policy has the
+ * last word.
  */
 export function listStatement(
   tenantId: string,
   query: ResourceListQuery,
-  after: { value: string; id: string } | undefined,
+  { after, wide = false }: { after?: { value: string; id: string } | undefined; wide?: boolean } = {},
 ): ListStatement {
   const p = new Parameters();
   const tenant = p.add(tenantId, 'uuid');
-  const limit = p.add(query.limit + 1, 'int');
+  // Written out: a generic plan takes an unknown limit for a tenth of the rows, is dropped for it, and each run plans anew.
+  const limit = query.limit + 1;
   const { column, type, position } = sorts[query.sort];
   const direction = directionOf(query);
-  const order = (alias: string, id: string): string => `${alias}.${column} ${direction}, ${alias}.${id} ${direction}`;
   const keyset =
     after === undefined
       ? undefined
-      : { op: direction === 'desc' ? '<' : '>', row: `(${p.add(after.value, type)}, ${p.add(after.id, 'uuid')})` };
-  const conditions = (keyset === undefined ? [] : [`(r.${column}, r.id) ${keyset.op} ${keyset.row}`]).concat(
-    filterConditions(query, p),
-  );
-  const where = ['true', ...conditions].join('\n      and ');
-  const walk = (gate: string): string => `(
-    select r.id from tenantry.resources r
-    where r.tenant_id = ${tenant} and ${gate} and ${where}
-    order by ${order('r', 'id')} limit ${limit})`;
-
+      : `${direction === 'desc' ? '<' : '>'} (${p.add(after.value, type)}, ${p.add(after.id, 'uuid')})`;
+  const order = (alias: string): string => `${alias}.${column} ${direction}, ${alias}.id ${direction}`;
+  const { search, ...filter } = query;
   const simple =
     query.sort === 'updatedAt' &&
+    search === undefined &&
     query.workspaceId === undefined &&
     query.visibility === undefined &&
-    query.ownerPrincipalId === undefined &&
-    query.search === undefined;
+    query.ownerPrincipalId === undefined;
 
-  const head = simple ? topOfVisible() : fetchedOrWalked();
-  return {
-    text: `${head}
-select ${resourceColumns}, ${position} as position
-from page k join tenantry.resources r on r.tenant_id = ${tenant} and r.id = k.id
-order by ${order('r', 'id')} limit ${limit}`,
-    values: p.values,
-  };
+  const text = simple && !wide ? topOfVisible() : simple ? walked() : fetchedOrRead();
+  return { text, values: p.values };
 
   /** Top-N of each principal's visible set, merged: exact, because each index is in the order of the page. */
   function topOfVisible(): string {
+    // Behind a sub-select a generic plan costs what a custom one does, and is kept: planning takes longer than the page.
+    const known = `(select ${tenant})`;
     const types = typesOf(query);
     const typed = types.length === 0 ? '' : ` cross join unnest(${p.add(types, 'text[]')}) t(type)`;
     const bounds = [
       ...(types.length === 0 ? [] : ['v.type = t.type']),
-      ...(keyset === undefined ? [] : [`(v.updated_at, v.resource_id) ${keyset.op} ${keyset.row}`]),
+      ...(keyset === undefined ? [] : [`(v.updated_at, v.resource_id) ${keyset}`]),
       ...rangeConditions('v', query, p),
     ].map((condition) => ` and ${condition}`);
-    return `with caller as materialized (select tenantry.caller_principals() as ids),
-page as (
-  (select k.id from (
-    select distinct v.updated_at, v.resource_id as id
-    from caller c cross join unnest(c.ids) u(id)${typed}
-    cross join lateral (
-      select v.updated_at, v.resource_id from tenantry.resource_visible v
-      where v.tenant_id = ${tenant} and v.principal_id = u.id${bounds.join('')}
-      order by v.updated_at ${direction}, v.resource_id ${direction} limit ${limit}) v
-    where cardinality(c.ids) <= ${maxListedPrincipals}
-    order by 1 ${direction}, 2 ${direction} limit ${limit}) k)
-  union all
-  ${walk(`(select cardinality(c.ids) > ${maxListedPrincipals} from caller c)`)}
-)`;
+    return `with caller as materialized (select tenantry.caller_principals() as ids)
+select ${resourceColumns}, ${position} as position, (select cardinality(c.ids) from caller c) as principals
+from (
+  select distinct v.updated_at, v.resource_id as id
+  from caller c cross join unnest(c.ids) u(id)${typed}
+  cross join lateral (
+    select v.updated_at, v.resource_id from tenantry.resource_visible v
+    where v.tenant_id = ${known} and v.principal_id = u.id${bounds.join('')}
+    order by v.updated_at ${direction}, v.resource_id ${direction} limit ${limit}) v
+  order by 1 ${direction}, 2 ${direction} limit ${limit}) k
+join tenantry.resources r on r.tenant_id = ${known} and r.id = k.id
+order by ${order('r')} limit ${limit}`;
   }
 
-  /** Any other order or filter: few visible resources are fetched and sorted, many are walked by an index. */
-  function fetchedOrWalked(): string {
+  function walked(): string {
+    return `select ${resourceColumns}, ${position} as position, (select cardinality(tenantry.caller_principals())) as principals
+from tenantry.resources r where ${filtered().join(' and ')} order by ${order('r')} limit ${limit}`;
+  }
+
+  function filtered(): string[] {
+    return [
+      `r.tenant_id = ${tenant}`,
+      ...(keyset === undefined ? [] : [`(r.${column}, r.id) ${keyset}`]),
+      ...filterConditions(filter, p),
+    ];
+  }
+
+  /**
+   * Several plans, of which conditions on the caller alone choose: few visible resources are fetched and sorted, many are
+   * read by the index that fits. A search of a dense set looks through its first rows before it looks through all. Each
+   * plan stands behind the row of the gate, without which it is not even started.
+   */
+  function fetchedOrRead(): string {
+    const rows = filtered();
+    const found = search === undefined ? [] : filterConditions({ search }, p);
+    const searching = found.length > 0;
+    const page = (from: string, gate: string, conditions: readonly string[]): string => `
+  select k.id from gate g cross join lateral (
+    select r.id, r.${column} from ${from} where ${[gate, ...conditions].join(' and ')}
+    order by ${order('r')} limit ${limit}) k`;
+    const visible = (
+      what: string,
+      bound: string,
+    ): string => `select ${what} from caller c cross join unnest(c.ids) u(id)
+    cross join lateral (select v.resource_id from tenantry.resource_visible v where v.tenant_id = ${tenant} and v.principal_id = u.id) v
+    ${bound}`;
+    const columns = [...new Set(['id', column, 'name'])].map((name) => `r.${name}`).join(', ');
+    const first = `(select ${columns} from tenantry.resources r where g.dense and ${rows.join(' and ')}
+      order by ${order('r')} limit ${walkedRows}) r`;
+    const fetched = `(select distinct s.resource_id from seen s) s join tenantry.resources r on r.tenant_id = ${tenant} and r.id = s.resource_id`;
+    const rest = searching ? `(not g.dense or (select count(*) from walked) < ${limit})` : 'true';
     return `with caller as materialized (select tenantry.caller_principals() as ids),
 seen as materialized (
-  select v.resource_id from caller c cross join unnest(c.ids) u(id)
-  cross join lateral (
-    select v.resource_id from tenantry.resource_visible v
-    where v.tenant_id = ${tenant} and v.principal_id = u.id limit ${sparseLimit + 1}) v
-  limit ${sparseLimit + 1}),
+  ${visible('v.resource_id', `limit ${sparseLimit + 1}`)}),
 density as materialized (select count(*) <= ${sparseLimit} as sparse from seen),
-page as (
-  (select r.id from (select distinct s.resource_id from seen s) s
-    join tenantry.resources r on r.tenant_id = ${tenant} and r.id = s.resource_id
-    where (select d.sparse from density d) and ${where}
-    order by ${order('r', 'id')} limit ${limit})
-  union all
-  ${walk('(select not d.sparse from density d)')}
-)`;
+gate as materialized (
+  select d.sparse, ${searching ? `not d.sparse and exists (${visible('1', `offset ${denseLimit}`)})` : 'false'} as dense from density d),
+${searching ? `walked as materialized (${page(first, 'g.dense', found)}),\n` : ''}page as (${page(fetched, 'g.sparse', [...rows, ...found])}
+  union ${searching ? 'select w.id from walked w\n  union ' : ''}${page('tenantry.resources r', `not g.sparse and ${rest}`, [...rows, ...found])}
+)
+select ${resourceColumns}, ${position} as position
+from page k join tenantry.resources r on r.tenant_id = ${tenant} and r.id = k.id
+order by ${order('r')} limit ${limit}`;
   }
 }
 

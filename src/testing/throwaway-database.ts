@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { translateDatabaseError } from '../database/database-error.ts';
+import { sqlStateOf, translateDatabaseError } from '../database/database-error.ts';
 import { type EmbeddedServer, startEmbedded } from '../database/embedded/server.ts';
 import { ensureLogin } from '../database/logins.ts';
 import { migrateUp } from '../database/migrate.ts';
@@ -133,12 +134,26 @@ function urlOf(base: string, database: string, login?: { name: string; password:
   return url.toString();
 }
 
+/** A backend whose client has just left may still hold the database for a moment, and is not ours to end. */
+async function patiently(run: () => Promise<unknown>): Promise<void> {
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      await run();
+      return;
+    } catch (error) {
+      const state = sqlStateOf(error) ?? '';
+      if (attempts >= 20 || (state !== '55006' && !(state === '42501' && attempts < 10))) throw error;
+      await sleep(50);
+    }
+  }
+}
+
 async function once(connectionString: string, statements: string[]): Promise<void> {
   const client = new pg.Client({ connectionString });
   client.on('error', () => {});
   await client.connect();
   try {
-    for (const statement of statements) await client.query(statement);
+    for (const statement of statements) await patiently(() => client.query(statement));
   } finally {
     await client.end();
   }

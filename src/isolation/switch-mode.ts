@@ -103,9 +103,9 @@ export function declare(
 }
 
 /** A uuid column holds the organization's id; any other type holds the host's own key. */
-export function keyOf(type: string): TenantKey {
+function keyOf(type: string): TenantKey {
   if (type === 'uuid') return { kind: 'uuid' };
-  return { kind: 'key', type: type === 'character varying' ? 'text' : type };
+  return { kind: 'key', type };
 }
 
 /** A role can be given a table only where it may create one. */

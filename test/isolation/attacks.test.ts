@@ -1,4 +1,5 @@
 import { Client } from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createShop, inContext, items, type Shop } from './shop.ts';
 
@@ -235,6 +236,14 @@ describe('keys and references', () => {
   });
 
   it('COPY TO is filtered and COPY FROM refused', async () => {
+    await shop.app.query('begin');
+    await shop.app.query("select set_config('app.tenant_id', $1, true)", [shop.acme]);
+    const chunks: Buffer[] = [];
+    for await (const chunk of shop.app.query(copyTo('copy public.items to stdout'))) chunks.push(chunk as Buffer);
+    await shop.app.query('commit');
+    const lines = Buffer.concat(chunks).toString().trim().split('\n');
+    expect(lines).toHaveLength(10);
+    expect(lines.every((line) => line.includes(shop.acme))).toBe(true);
     await expect(asAcme('copy public.items from stdin')).rejects.toMatchObject({ code: '0A000' });
   });
 });

@@ -134,7 +134,7 @@ describe('protect: a new table becomes a tenant’s', () => {
     expect(planned.join('\n')).toContain('"account_id" = tenantry.current_tenant_key()::bigint');
   });
 
-  it('a varchar key is compared as text: a cast that cuts could meet another key', async () => {
+  it('a varchar key is compared in full: a cast that cuts could meet another key', async () => {
     await shop.hostRuns('create table public.coded (code varchar(4) not null, id int)');
     await shop.isolation.protect('coded', { column: 'code' });
     await shop.db.query("insert into public.coded values ('acme', 1)");

@@ -12,16 +12,15 @@ export interface Claim {
 /** Turns a claim into a context. @throws TNT_NOT_A_MEMBER, TNT_UNAUTHENTICATED */
 export type VerifyClaim = (claim: Claim & { readonly tenant: string }) => Promise<TenantContextInput>;
 
+type Added = Pick<TenantContextInput, 'tenantKey' | 'workspaceId'> | undefined | void;
+
 export interface TenantContextOptions<R> {
   /** Reads the claim of a request. Return nothing for a caller who has not signed in. */
   readonly identify: (request: R) => Claim | undefined | Promise<Claim | undefined>;
   /** Usually `membership(t)`. */
   readonly verify: VerifyClaim;
   /** Refuses by throwing, once the membership is known; what it returns is added to the context (`tenantKey`, `workspaceId`). */
-  readonly authorize?: (
-    context: TenantContextInput,
-    request: R,
-  ) => Partial<TenantContextInput> | undefined | void | Promise<Partial<TenantContextInput> | undefined | void>;
+  readonly authorize?: (context: TenantContextInput, request: R) => Added | Promise<Added>;
   /**
    * What a request must have: 'tenant' (default); 'user': without a tenant it runs as the user alone (sign-up, switcher);
    * 'nothing': without a user it runs without any context, and its queries are refused.
@@ -87,7 +86,9 @@ export async function verifyRequest<R>(request: R, options: TenantContextOptions
     responseHeaders ? Object.entries(ids).flatMap(([name, id]) => (id === undefined ? [] : [[name, id] as const])) : [];
   if (tenant !== undefined) {
     const verified = await concealed(options.verify({ userId, tenant }));
-    const context = { ...verified, ...(await authorize?.(verified, request)) };
+    const { tenantKey = verified.tenantKey, workspaceId = verified.workspaceId } =
+      (await authorize?.(verified, request)) ?? {};
+    const context = { ...verified, tenantKey, workspaceId };
     return {
       headers: headers({ 'x-tenant-id': context.tenantId, 'x-user-id': context.userId }),
       run: (fn) => withTenant(context, fn),

@@ -66,7 +66,7 @@ export function listStatement(
     query.visibility === undefined &&
     query.ownerPrincipalId === undefined;
 
-  const text = simple && !wide ? topOfVisible() : simple ? walked() : fetchedOrRead();
+  const text = search !== undefined ? searched(search) : !simple ? fetchedOrRead() : wide ? walked() : topOfVisible();
   return { text, values: p.values };
 
   /** Top-N of each principal's visible set, merged: exact, because each index is in the order of the page. */
@@ -74,9 +74,11 @@ export function listStatement(
     // Behind a sub-select a generic plan costs what a custom one does, and is kept: planning takes longer than the page.
     const known = `(select ${tenant})`;
     const types = typesOf(query);
-    const typed = types.length === 0 ? '' : ` cross join unnest(${p.add(types, 'text[]')}) t(type)`;
+    const typed = types.length < 2 ? '' : ` cross join unnest(${p.add(types, 'text[]')}) t(type)`;
     const bounds = [
-      ...(types.length === 0 ? [] : ['v.type = t.type']),
+      ...(types.length === 0
+        ? []
+        : [`v.type = ${types.length === 1 ? `(select ${p.add(types[0], 'text')})` : 't.type'}`]),
       ...(keyset === undefined ? [] : [`(v.updated_at, v.resource_id) ${keyset}`]),
       ...rangeConditions('v', query, p),
     ].map((condition) => ` and ${condition}`);
@@ -107,42 +109,64 @@ from tenantry.resources r where ${filtered().join(' and ')} order by ${order('r'
     ];
   }
 
-  /**
-   * Several plans, of which conditions on the caller alone choose: few visible resources are fetched and sorted, many are
-   * read by the index that fits. A search of a dense set looks through its first rows before it looks through all. Each
-   * plan stands behind the row of the gate, without which it is not even started.
-   */
-  function fetchedOrRead(): string {
-    const rows = filtered();
-    const found = search === undefined ? [] : filterConditions({ search }, p);
-    const searching = found.length > 0;
-    const page = (from: string, gate: string, conditions: readonly string[]): string => `
-  select k.id from gate g cross join lateral (
-    select r.id, r.${column} from ${from} where ${[gate, ...conditions].join(' and ')}
-    order by ${order('r')} limit ${limit}) k`;
-    const visible = (
-      what: string,
-      bound: string,
-    ): string => `select ${what} from caller c cross join unnest(c.ids) u(id)
-    cross join lateral (select v.resource_id from tenantry.resource_visible v where v.tenant_id = ${tenant} and v.principal_id = u.id) v
-    ${bound}`;
-    const columns = [...new Set(['id', column, 'name'])].map((name) => `r.${name}`).join(', ');
-    const first = `(select ${columns} from tenantry.resources r where g.dense and ${rows.join(' and ')}
-      order by ${order('r')} limit ${walkedRows}) r`;
-    const fetched = `(select distinct s.resource_id from seen s) s join tenantry.resources r on r.tenant_id = ${tenant} and r.id = s.resource_id`;
-    const rest = searching ? `(not g.dense or (select count(*) from walked) < ${limit})` : 'true';
+  /** The rows of `ids`, a list of `k.id`; the join puts them under the policy once more. */
+  function pageFrom(ctes: string, ids: string): string {
     return `with caller as materialized (select tenantry.caller_principals() as ids),
-seen as materialized (
-  ${visible('v.resource_id', `limit ${sparseLimit + 1}`)}),
-density as materialized (select count(*) <= ${sparseLimit} as sparse from seen),
-gate as materialized (
-  select d.sparse, ${searching ? `not d.sparse and exists (${visible('1', `offset ${denseLimit}`)})` : 'false'} as dense from density d),
-${searching ? `walked as materialized (${page(first, 'g.dense', found)}),\n` : ''}page as (${page(fetched, 'g.sparse', [...rows, ...found])}
-  union ${searching ? 'select w.id from walked w\n  union ' : ''}${page('tenantry.resources r', `not g.sparse and ${rest}`, [...rows, ...found])}
+${ctes},
+page as (${ids}
 )
 select ${resourceColumns}, ${position} as position
 from page k join tenantry.resources r on r.tenant_id = ${tenant} and r.id = k.id
 order by ${order('r')} limit ${limit}`;
+  }
+
+  /** Ids in order, from a plan that stands behind a row of the gate: without it the plan is not even started. */
+  function behindGate(gate: string, from: string, conditions: readonly string[]): string {
+    return `
+  select k.id from gate g cross join lateral (
+    select r.id from ${from} where ${[gate, ...conditions].join(' and ')}
+    order by ${order('r')} limit ${limit}) k`;
+  }
+
+  function visible(what: string, bound: string): string {
+    return `select ${what} from caller c cross join unnest(c.ids) u(id)
+    cross join lateral (select v.resource_id from tenantry.resource_visible v where v.tenant_id = ${tenant} and v.principal_id = u.id) v
+    ${bound}`;
+  }
+
+  /** Few visible resources are fetched and sorted, many are read by the index that fits. */
+  function fetchedOrRead(): string {
+    const rows = filtered();
+    const fetched = `(select distinct s.resource_id from seen s) s join tenantry.resources r on r.tenant_id = ${tenant} and r.id = s.resource_id`;
+    return pageFrom(
+      `seen as materialized (
+  ${visible('v.resource_id', `limit ${sparseLimit + 1}`)}),
+gate as materialized (select count(*) <= ${sparseLimit} as sparse from seen)`,
+      `${behindGate('g.sparse', fetched, rows)}
+  union all${behindGate('not g.sparse', 'tenantry.resources r', rows)}`,
+    );
+  }
+
+  /**
+   * Who sees much most likely finds a page among the first rows: these are walked in the order asked for. Who sees little,
+   * or does not find a page there, has all that is visible searched, without a limit that would lure the planner into
+   * walking everything. The limit of the walk is a sub-select, because the planner takes an unknown one for a tenth.
+   */
+  function searched(text: string): string {
+    const rows = filtered();
+    const found = filterConditions({ search: text }, p);
+    const columns = [...new Set(['id', column, 'name'])].map((name) => `r.${name}`).join(', ');
+    const first = `(select ${columns} from tenantry.resources r where g.dense and ${rows.join(' and ')}
+      order by ${order('r')} limit (select ${walkedRows})) r`;
+    const rest = `(not g.dense or (select count(*) from walked) < ${limit})`;
+    const all = `(select ${columns} from tenantry.resources r where ${[rest, ...rows, ...found].join(' and ')} offset 0) r`;
+    return pageFrom(
+      `gate as materialized (select exists (${visible('1', `offset ${denseLimit}`)}) as dense),
+walked as materialized (${behindGate('g.dense', first, found)})`,
+      `
+  select w.id from walked w
+  union${behindGate('true', all, [])}`,
+    );
   }
 }
 

@@ -131,6 +131,6 @@ grant execute on function tenantry.record_shadow_misses(jsonb) to tenantry_app;
 
 -- The kernel table whose mode may be switched like a host table's.
 insert into tenantry.table_modes (table_schema, table_name, tenant_column, mode, enforced_since)
-select n.nspname, c.relname, 'tenant_id', 'enforced', now()
+select n.nspname, c.relname, 'tenant_id', case when c.relrowsecurity then 'enforced' else 'off' end, case when c.relrowsecurity then now() end
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.oid = to_regclass('tenantry.resources');

@@ -22,13 +22,22 @@ export interface LockOptions {
 
 export interface LockAttempt {
   readonly attempt: number;
-  readonly outcome: 'done' | 'lock timeout' | 'deadlock';
+  readonly outcome: 'done' | 'lock timeout' | 'deadlock' | 'concurrent change';
   readonly milliseconds: number;
   readonly blockers: readonly Blocker[];
 }
 
-/** lock_not_available and deadlock_detected: the attempt changed nothing and may be repeated. */
-const retried = new Set(['55P03', '40P01']);
+/** What an attempt met that changed nothing and may be repeated. */
+function outcomeOf(error: unknown): 'lock timeout' | 'deadlock' | 'concurrent change' | undefined {
+  const state = sqlStateOf(error);
+  if (state === '55P03') return 'lock timeout'; // lock_not_available
+  if (state === '40P01') return 'deadlock'; // deadlock_detected
+  // two sessions granted rights on one object: its catalogue row takes no lock that could be waited for
+  if (state === 'XX000' && error instanceof Error && /tuple concurrently (?:updated|deleted)/.test(error.message)) {
+    return 'concurrent change';
+  }
+  return undefined;
+}
 
 /**
  * Runs `fn` in one transaction under a lock timeout, again after a jittered pause when a lock was not to be had or a
@@ -106,11 +115,10 @@ async function retryOnLock<T>(
       onAttempt?.({ attempt, outcome: 'done', milliseconds: performance.now() - started, blockers: [] });
       return result;
     } catch (error) {
-      const state = sqlStateOf(error);
-      destroy = state === undefined;
-      if (state === undefined || !retried.has(state)) throw error;
+      destroy = sqlStateOf(error) === undefined;
+      const outcome = outcomeOf(error);
+      if (outcome === undefined) throw error;
       const { blockers } = watch;
-      const outcome = state === '40P01' ? 'deadlock' : 'lock timeout';
       onAttempt?.({ attempt, outcome, milliseconds: performance.now() - started, blockers });
       if (attempt >= attempts) throw lockError(outcome, attempt, blockers, error);
     } finally {

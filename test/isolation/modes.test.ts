@@ -288,6 +288,22 @@ describe('modes under load', () => {
     expect(state.statements).toBeGreaterThan(50);
   });
 
+  it('many tables of one schema at once: two sessions that grant on one schema do not fail each other', async () => {
+    const tables = Array.from({ length: 8 }, (_, i) => `parallel_${i}`);
+    await shop.hostRuns(tables.map((table) => `create table public.${table} (id int, tenant_id uuid)`).join(';'));
+    const admin = plainPool(shop.db.adminUrl, 8);
+    const isolation = createIsolation({ admin });
+    for (const mode of ['shadow', 'enforce'] as const) {
+      await Promise.all(tables.map((table) => isolation[mode](table)));
+    }
+    await Promise.all(tables.map((table) => isolation.off(table, { restoreOwner: true })));
+    const modes = (await isolation.status()).filter(({ table }) => table.includes('parallel_'));
+    expect(modes.map(({ mode, drift, owner }) => [mode, drift, owner])).toEqual(
+      tables.map(() => ['off', [], shop.host]),
+    );
+    await admin.end();
+  });
+
   it('a held lock ends in TNT_LOCK_TIMEOUT, names the holder, and nothing is changed', async () => {
     const holder = new Client({ connectionString: shop.hostUrl, application_name: 'report' });
     await holder.connect();

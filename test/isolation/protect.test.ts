@@ -108,6 +108,26 @@ describe('protect: a new table becomes a tenant’s', () => {
     }
   });
 
+  it('F4 the same for a host’s own key, and for an owner column', async () => {
+    await shop.hostRuns(`create table public.ledger (account_id bigint not null, id int, note text, primary key (account_id, id));
+      insert into public.ledger select i % 500, i, 'x' from generate_series(1, 20000) i;
+      create table public.inbox (id int, tenant_id uuid not null, user_id uuid, primary key (tenant_id, id));
+      insert into public.inbox select i, case when i % 2 = 0 then :acme::uuid else :bolt::uuid end, gen_random_uuid() from generate_series(1, 20000) i`);
+    await shop.isolation.protect('ledger', { column: 'account_id' });
+    await shop.isolation.protect('inbox', { owner: { column: 'user_id', readAll: 'inbox.read_all' } });
+    await shop.db.query('analyze public.ledger, public.inbox');
+    const plan = async (sql: string, settings: Record<string, string>) =>
+      JSON.stringify(await inContext(shop.app, shop.acme, [`explain (format json) ${sql}`], settings));
+    const ledger = await plan('select * from public.ledger', { 'app.tenant_key': '7' });
+    expect(ledger).toContain('account_id = (tenantry.current_tenant_key())::bigint');
+    expect(ledger).toMatch(/"Index Name":"ledger_pkey"/);
+    const inbox = await plan('select * from public.inbox where user_id is not null and id = 8', {
+      'app.user_id': shop.bolt,
+    });
+    expect(inbox).toMatch(/"Index Name":"inbox_(pkey|tenant_id_user_id_idx)"/);
+    expect(inbox).not.toContain('Seq Scan');
+  });
+
   it('keeps a key that others refer to and adds one with the tenant; a table without a key gets an index', async () => {
     await shop.hostRuns(`
       create table public.customers (id int primary key, tenant_id uuid not null);

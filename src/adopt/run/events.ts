@@ -1,3 +1,4 @@
+import type { LockAttempt } from '../../database/locks.ts';
 import type { TableName } from '../inspection.ts';
 import type { Phase } from '../plan-types.ts';
 
@@ -28,7 +29,7 @@ export type AdoptEvent =
       readonly type: 'lock';
       readonly id: string;
       readonly attempt: number;
-      readonly outcome: 'done' | 'lock timeout' | 'deadlock';
+      readonly outcome: LockAttempt['outcome'];
       readonly milliseconds: number;
       readonly blockers: readonly string[];
     }

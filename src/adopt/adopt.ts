@@ -1,109 +1,22 @@
 import { createHash } from 'node:crypto';
 import { translateDatabaseError } from '../database/database-error.ts';
 import type { PoolLike } from '../database/kernel.ts';
-import type { LockOptions } from '../database/locks.ts';
 import type { Queryable } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
-import { createIsolation, type Isolation } from '../isolation/index.ts';
-import type { Classification } from './classify.ts';
-import { type Conflict, describeConflict, findConflicts } from './conflicts.ts';
+import { createIsolation } from '../isolation/index.ts';
+import type { Adopt, AdoptOptions, RunOptions } from './adopt-types.ts';
+import { findConflicts } from './conflicts.ts';
 import { readUsage } from './data-facts.ts';
-import { keyLabel } from './graph.ts';
 import { inspectDatabase } from './inspect.ts';
-import type { Inspection } from './inspection.ts';
 import { planAdoption, type PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
-import { type Phase, phases, type Plan } from './plan-types.ts';
-import { type PreflightFinding, runPreflight } from './preflight.ts';
-import { proposeRoots, type RootProposal } from './roots.ts';
-import type { BackfillOptions } from './run/backfill-run.ts';
-import type { OnEvent } from './run/events.ts';
+import { phases, type Plan } from './plan-types.ts';
+import { runPreflight } from './preflight.ts';
+import { conflictsError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
+import { proposeRoots } from './roots.ts';
 import { type EngineOptions, readAllFindings, runForward, runUndo } from './run/run.ts';
 import { createState, type RunRow } from './run/state.ts';
-import type { Finding } from './run/steps-run.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
-
-export interface AdoptOptions {
-  /** Connections of the migrating login, at least four: member of tenantry_owner and of the tables' owners. */
-  readonly adminPool: PoolLike;
-  /** The kernel's schema. Default `tenantry`. */
-  readonly schema?: string;
-  /** Default: the isolation engine over the same pool. */
-  readonly isolation?: Isolation;
-  /** Told of everything that happens. */
-  readonly onEvent?: OnEvent;
-}
-
-export interface RunOptions extends BackfillOptions {
-  /** Where to stop. Default `enforced`. */
-  readonly to?: Phase;
-  /** Stops between two transactions; a later run goes on there. */
-  readonly signal?: AbortSignal;
-  /** Lock time-out, attempts and pauses of every statement. */
-  readonly locks?: LockOptions;
-  /** Enforce although shadow has counted statements that will change. */
-  readonly force?: boolean;
-  readonly onEvent?: OnEvent;
-}
-
-export interface RunResult {
-  readonly runId: string;
-  /** The furthest phase that is complete. */
-  readonly phase: Phase;
-  readonly tables: number;
-  /** Rows filled by the backfill, in this run and those it resumed. */
-  readonly rows: number;
-  readonly seconds: number;
-}
-
-export interface AdoptStatus {
-  readonly runId: string;
-  readonly status: 'open' | 'undone';
-  readonly phase: Phase;
-  readonly direction: 'forward' | 'undo';
-  /** A process holds it now. */
-  readonly running: boolean;
-  readonly lastError: string | null;
-  readonly startedAt: Date;
-  readonly finishedAt: Date | null;
-  readonly phases: readonly {
-    readonly phase: Phase;
-    readonly done: number;
-    readonly steps: number;
-    readonly rows: number;
-  }[];
-}
-
-export interface UndoResult {
-  readonly phase: Phase;
-  /** Lines in which the schema differs from what it was before the adoption; empty when it is the same. */
-  readonly differences: readonly string[];
-}
-
-export interface PlanResult {
-  readonly plan: Plan;
-  /** `tenantry.plan.yaml`. */
-  readonly file: string;
-  readonly conflicts: readonly Conflict[];
-}
-
-export interface Adopt {
-  /** What is in the database, and which tables could be the tenant. */
-  inspect(): Promise<{ inspection: Inspection; roots: readonly RootProposal[] }>;
-  /** Every table's class, with the reason. */
-  classify(decisions: PlanDecisions): Promise<readonly Classification[]>;
-  /** The plan by decisions, or by the text of a plan file that a person may have edited. Reads only. */
-  plan(decisions: PlanDecisions | string): Promise<PlanResult>;
-  /** What stands in the way or deserves a look before anything is changed. Reads only. */
-  preflight(plan: Plan): Promise<readonly PreflightFinding[]>;
-  /** Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. */
-  run(plan: Plan | null, options?: RunOptions): Promise<RunResult>;
-  /** Compares every row's tenant with its parents', now. */
-  verify(): Promise<readonly Finding[]>;
-  status(): Promise<AdoptStatus | null>;
-  /** Takes everything back, or down to a phase. The data stays. */
-  undo(options?: RunOptions): Promise<UndoResult>;
-}
 
 /**
  * Brings an existing database under tenancy while its application runs.
@@ -317,55 +230,10 @@ async function translated<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
-  const same =
-    (wanted.column ?? plan.column) === plan.column &&
-    (wanted.root ?? null) === (plan.root?.table ?? null) &&
-    (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
-    plan.tables.every((table) => {
-      const decided = wanted.tables?.[table.table];
-      return (
-        (decided?.class === undefined || decided.class === table.class) &&
-        (decided?.via === undefined || decided.via.join('|') === table.via.map(keyLabel).join('|'))
-      );
-    });
-  if (same) return { plan, file: writePlanFile(plan), conflicts: [] };
-  throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
-}
-
-const underWay = 'Go on with it: tenantry adopt run — or take it back first: tenantry adopt undo';
-
 /** The decisions and the steps count; sizes and estimates change while the application runs. */
 function hashOf(plan: Plan): string {
   const { column, root, constant, order, steps } = plan;
   return createHash('sha256').update(JSON.stringify({ column, root, constant, order, steps })).digest('hex');
-}
-
-function refuseUndecided(plan: Plan): void {
-  const undecided = plan.tables.filter((table) => table.class === 'undecided');
-  if (undecided.length === 0) return;
-  throw new TenantryError(
-    'TNT_PLAN_UNDECIDED',
-    `${undecided.length} tables are undecided: ${undecided.map((t) => t.table).join(', ')}.`,
-    {
-      details: { tables: undecided.map(({ table, reason }) => ({ table, reason })) },
-    },
-  );
-}
-
-function conflictsError(conflicts: readonly Conflict[]): TenantryError {
-  return new TenantryError('TNT_ADOPT_CONFLICTS', `${conflicts.map(describeConflict).join('; ')}.`, {
-    details: { conflicts },
-  });
-}
-
-function preflightError(blockers: readonly PreflightFinding[]): TenantryError {
-  const privilege = blockers.some((finding) => finding.code.startsWith('privilege'));
-  return new TenantryError(
-    privilege ? 'TNT_PRIVILEGE_MISSING' : 'TNT_PLAN_INVALID',
-    `${blockers.map((finding) => finding.message).join('; ')}.`,
-    { details: { findings: blockers }, hint: blockers[0]?.fix ?? 'See: tenantry adopt plan' },
-  );
 }
 
 function isDuplicate(error: unknown): boolean {

@@ -129,6 +129,7 @@ function classifyByRoot(
   for (const table of inspection.tables) {
     if (!byName.has(table.name)) byName.set(table.name, withoutRoute(table, root, usage));
   }
+  cutOff(byName);
   settleNeighbours(inspection, byName);
   return inspection.tables.flatMap((table) => byName.get(table.name) ?? []);
 }
@@ -196,6 +197,30 @@ function withoutRoute(table: TableFacts, root: TableName, usage: ReadonlyMap<Tab
         ? 'tenants could refer to it, but no row does'
         : `tenants refer to it, and ${used - byMany} of ${used} rows in use belong to one tenant only: shared reference data, or data of tenants?`,
   });
+}
+
+/** A way that leads through a table without a tenant leads nowhere: such a table is undecided as well, and what hangs on it. */
+function cutOff(byName: Map<TableName, Draft>): void {
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const [name, current] of byName) {
+      if (!hasTenant(current.class) || current.class === 'root' || current.confidence === 'decided') continue;
+      const via = current.via.filter((key) => hasTenant(byName.get(key.parent)?.class));
+      if (via.length === current.via.length) continue;
+      changed = true;
+      const through = current.via.find((key) => !via.includes(key))?.parent ?? '';
+      byName.set(
+        name,
+        via.length > 0
+          ? { ...current, via }
+          : draft(name, {
+              class: 'undecided',
+              confidence: 'low',
+              reason: `its way to the root leads through ${through}, which has no tenant`,
+            }),
+      );
+    }
+  }
 }
 
 /** Tables that are tied to shared tables alone (film_actor and actor beside film) are shared as well. */

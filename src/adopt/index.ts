@@ -1,13 +1,5 @@
-export {
-  type Adopt,
-  type AdoptOptions,
-  type AdoptStatus,
-  createAdopt,
-  type PlanResult,
-  type RunOptions,
-  type RunResult,
-  type UndoResult,
-} from './adopt.ts';
+export { createAdopt } from './adopt.ts';
+export type { Adopt, AdoptOptions, AdoptStatus, PlanResult, RunOptions, RunResult, UndoResult } from './adopt-types.ts';
 export type { Classification, Decisions, TableClass, TableDecision } from './classify.ts';
 export { type Conflict, describeConflict } from './conflicts.ts';
 export type { ForeignKey, Inspection, TableFacts } from './inspection.ts';

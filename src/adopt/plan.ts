@@ -106,6 +106,11 @@ function refuseContradictions(
   const fail = (message: string): never => {
     throw new TenantryError('TNT_PLAN_INVALID', message);
   };
+  for (const [table, decision] of Object.entries(decisions.tables ?? {})) {
+    const keys = inspection.foreignKeys.filter((key) => key.table === table).map(keyLabel);
+    const unknown = decision.via?.find((label) => !keys.includes(label));
+    if (unknown !== undefined) fail(`Table ${table} has no foreign key on (${unknown}): see its "via".`);
+  }
   for (const { table, class: kind, via } of classes) {
     const facts = inspection.tables.find((t) => t.name === table);
     if (hasTenant(kind) && facts?.columns.some((c) => c.name === column) === true) {
@@ -114,9 +119,6 @@ function refuseContradictions(
     if (kind === 'root' && table !== decisions.root)
       fail(`Table ${table} has class root, but the root is ${decisions.root ?? 'a constant'}.`);
     if (decisions.constant !== undefined || kind === 'root' || !hasTenant(kind)) continue;
-    const wanted = decisions.tables?.[table]?.via ?? [];
-    const unknown = wanted.find((label) => !via.some((key) => keyLabel(key) === label));
-    if (unknown !== undefined) fail(`Table ${table} has no foreign key on (${unknown}): see its "via".`);
     if (via.length === 0)
       fail(`Table ${table} has class ${kind}, but no foreign key leads from it to ${decisions.root ?? ''}.`);
     for (const key of via) {

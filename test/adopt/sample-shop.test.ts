@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createSampleShop } from '../../src/adopt/sample/generate.ts';
+import { createSampleShop, fixedQuery, leakyQuery, readOrder } from '../../src/adopt/sample/index.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let db: TestDatabase;
@@ -21,4 +21,12 @@ test('the sample shop has at least the rows asked for, and the same ones for the
     if (table === 'shops') continue;
     expect(await again.query(digest), table).toEqual(await db.query(digest));
   }
+});
+
+test('the planted report answers with every shop’s refunds, and the fixed one with one shop’s', async () => {
+  const leaked = await leakyQuery(db.admin, '1');
+  expect(new Set(leaked.map((row) => row.shop_id)).size).toBeGreaterThan(1);
+  const fixed = await fixedQuery(db.admin, '1');
+  expect(new Set(fixed.map((row) => row.shop_id))).toEqual(new Set(['1']));
+  expect(await readOrder(db.admin, leaked[0]!.id)).toEqual([leaked[0]]);
 });

@@ -20,6 +20,7 @@ beforeAll(async () => {
     ...(system === undefined ? {} : { binaries: `/usr/lib/postgresql/${system}/bin` }),
   });
   pool = new pg.Pool({ connectionString: server.superuserUrl, max: 6 });
+  pool.on('error', () => {}); // the server is stopped under it
   await migrateUp(pool);
   await pool.query(`
     create table shops (id bigint primary key);

@@ -1,7 +1,7 @@
 import { ident, type Statement } from '../../database/sql.ts';
 import { policiesOf, replacePolicies } from '../../isolation/policy.ts';
 import type { Inspection } from '../inspection.ts';
-import type { Phase, Plan, Step, TablePlan } from '../plan-types.ts';
+import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { planBackfill } from './backfill.ts';
 import { planColumn, planConstant, planSchemas, planTriggers } from './expand.ts';
 import { planReferences } from './references.ts';
@@ -54,9 +54,4 @@ function modeStep(plan: Plan, table: TablePlan, mode: 'shadow' | 'enforced'): St
     ],
     down: [],
   };
-}
-
-/** The steps of one phase. */
-export function stepsOf(plan: Plan, phase: Phase): Step[] {
-  return plan.steps.filter((step) => step.phase === phase);
 }

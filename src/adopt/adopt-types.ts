@@ -1,0 +1,95 @@
+import type { PoolLike } from '../database/kernel.ts';
+import type { LockOptions } from '../database/locks.ts';
+import type { Isolation } from '../isolation/index.ts';
+import type { Classification } from './classify.ts';
+import type { Conflict } from './conflicts.ts';
+import type { Inspection } from './inspection.ts';
+import type { PlanDecisions } from './plan.ts';
+import type { Phase, Plan } from './plan-types.ts';
+import type { PreflightFinding } from './preflight.ts';
+import type { RootProposal } from './roots.ts';
+import type { BackfillOptions } from './run/backfill-run.ts';
+import type { OnEvent } from './run/events.ts';
+import type { Finding } from './run/steps-run.ts';
+
+export interface AdoptOptions {
+  /** Connections of the migrating login, at least four: member of tenantry_owner and of the tables' owners. */
+  readonly adminPool: PoolLike;
+  /** The kernel's schema. Default `tenantry`. */
+  readonly schema?: string;
+  /** Default: the isolation engine over the same pool. */
+  readonly isolation?: Isolation;
+  /** Told of everything that happens. */
+  readonly onEvent?: OnEvent;
+}
+
+export interface RunOptions extends BackfillOptions {
+  /** Where to stop. Default `enforced`. */
+  readonly to?: Phase;
+  /** Stops between two transactions; a later run goes on there. */
+  readonly signal?: AbortSignal;
+  /** Lock time-out, attempts and pauses of every statement. */
+  readonly locks?: LockOptions;
+  /** Enforce although shadow has counted statements that will change. */
+  readonly force?: boolean;
+  readonly onEvent?: OnEvent;
+}
+
+export interface RunResult {
+  readonly runId: string;
+  /** The furthest phase that is complete. */
+  readonly phase: Phase;
+  readonly tables: number;
+  /** Rows filled by the backfill, in this run and those it resumed. */
+  readonly rows: number;
+  readonly seconds: number;
+}
+
+export interface AdoptStatus {
+  readonly runId: string;
+  readonly status: 'open' | 'undone';
+  readonly phase: Phase;
+  readonly direction: 'forward' | 'undo';
+  /** A process holds it now. */
+  readonly running: boolean;
+  readonly lastError: string | null;
+  readonly startedAt: Date;
+  readonly finishedAt: Date | null;
+  readonly phases: readonly {
+    readonly phase: Phase;
+    readonly done: number;
+    readonly steps: number;
+    readonly rows: number;
+  }[];
+}
+
+export interface UndoResult {
+  readonly phase: Phase;
+  /** Lines in which the schema differs from what it was before the adoption; empty when it is the same. */
+  readonly differences: readonly string[];
+}
+
+export interface PlanResult {
+  readonly plan: Plan;
+  /** `tenantry.plan.yaml`. */
+  readonly file: string;
+  readonly conflicts: readonly Conflict[];
+}
+
+export interface Adopt {
+  /** What is in the database, and which tables could be the tenant. */
+  inspect(): Promise<{ inspection: Inspection; roots: readonly RootProposal[] }>;
+  /** Every table's class, with the reason. */
+  classify(decisions: PlanDecisions): Promise<readonly Classification[]>;
+  /** The plan by decisions, or by the text of a plan file that a person may have edited. Reads only. */
+  plan(decisions: PlanDecisions | string): Promise<PlanResult>;
+  /** What stands in the way or deserves a look before anything is changed. Reads only. */
+  preflight(plan: Plan): Promise<readonly PreflightFinding[]>;
+  /** Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. */
+  run(plan: Plan | null, options?: RunOptions): Promise<RunResult>;
+  /** Compares every row's tenant with its parents', now. */
+  verify(): Promise<readonly Finding[]>;
+  status(): Promise<AdoptStatus | null>;
+  /** Takes everything back, or down to a phase. The data stays. */
+  undo(options?: RunOptions): Promise<UndoResult>;
+}

@@ -1,0 +1,55 @@
+import { TenantryError } from '../errors.ts';
+import type { PlanResult } from './adopt-types.ts';
+import { type Conflict, describeConflict } from './conflicts.ts';
+import { keyLabel } from './graph.ts';
+import type { PlanDecisions } from './plan.ts';
+import { writePlanFile } from './plan-file.ts';
+import type { Plan } from './plan-types.ts';
+import type { PreflightFinding } from './preflight.ts';
+
+/** The plan of the run that is open, when the decisions are the same. @throws TNT_PLAN_DRIFTED */
+export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
+  const same =
+    (wanted.column ?? plan.column) === plan.column &&
+    (wanted.root ?? null) === (plan.root?.table ?? null) &&
+    (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
+    plan.tables.every((table) => {
+      const decided = wanted.tables?.[table.table];
+      return (
+        (decided?.class === undefined || decided.class === table.class) &&
+        (decided?.via === undefined || decided.via.join('|') === table.via.map(keyLabel).join('|'))
+      );
+    });
+  if (same) return { plan, file: writePlanFile(plan), conflicts: [] };
+  throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
+}
+
+export const underWay = 'Go on with it: tenantry adopt run — or take it back first: tenantry adopt undo';
+
+/** @throws TNT_PLAN_UNDECIDED */
+export function refuseUndecided(plan: Plan): void {
+  const undecided = plan.tables.filter((table) => table.class === 'undecided');
+  if (undecided.length === 0) return;
+  throw new TenantryError(
+    'TNT_PLAN_UNDECIDED',
+    `${undecided.length} tables are undecided: ${undecided.map((t) => t.table).join(', ')}.`,
+    {
+      details: { tables: undecided.map(({ table, reason }) => ({ table, reason })) },
+    },
+  );
+}
+
+export function conflictsError(conflicts: readonly Conflict[]): TenantryError {
+  return new TenantryError('TNT_ADOPT_CONFLICTS', `${conflicts.map(describeConflict).join('; ')}.`, {
+    details: { conflicts },
+  });
+}
+
+export function preflightError(blockers: readonly PreflightFinding[]): TenantryError {
+  const privilege = blockers.some((finding) => finding.code.startsWith('privilege'));
+  return new TenantryError(
+    privilege ? 'TNT_PRIVILEGE_MISSING' : 'TNT_PLAN_INVALID',
+    `${blockers.map((finding) => finding.message).join('; ')}.`,
+    { details: { findings: blockers }, hint: blockers[0]?.fix ?? 'See: tenantry adopt plan' },
+  );
+}

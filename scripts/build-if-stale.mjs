@@ -22,7 +22,10 @@ export function buildIfStale() {
     ['scripts/clean.mjs'],
     ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'],
   ]) {
-    const step = spawnSync(process.execPath, [`${root}${program}`, ...args], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+    const step = spawnSync(process.execPath, [`${root}${program}`, ...args], {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
     if (step.status !== 0) process.exit(step.status ?? 1);
   }
 }

@@ -6,15 +6,28 @@ import { fileURLToPath } from 'node:url';
 
 const src = fileURLToPath(new URL('../src', import.meta.url));
 const floors = {
-  errors: 0, version: 0, generated: 0,
-  database: 1, config: 1,
-  context: 2, pool: 2,
+  errors: 0,
+  version: 0,
+  generated: 0,
+  database: 1,
+  config: 1,
+  context: 2,
+  pool: 2,
   isolation: 3,
-  directory: 4, resources: 4, audit: 4, adopt: 4,
-  tenantry: 5, index: 6,
-  adapters: 5, testing: 6, server: 6, cli: 7,
+  directory: 4,
+  resources: 4,
+  audit: 4,
+  adopt: 4,
+  tenantry: 5,
+  index: 6,
+  adapters: 5,
+  testing: 6,
+  server: 6,
+  cli: 7,
 };
-const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(
+  (name) => name.endsWith('.ts') && !name.endsWith('.test.ts'),
+);
 const areaOf = (file) => relative(src, file).split('/')[0].replace(/\.ts$/, '');
 const imports = new Map();
 const problems = [];
@@ -22,13 +35,16 @@ const problems = [];
 for (const name of files) {
   const file = join(src, name);
   const text = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
-  const found = [...text.matchAll(/^\s*(?:import|export)\b[^;'"]*?from\s+['"]([^'"]+)['"]|^\s*import\s+['"]([^'"]+)['"]/gm)].map((m) => ({
+  const found = [
+    ...text.matchAll(/^\s*(?:import|export)\b[^;'"]*?from\s+['"]([^'"]+)['"]|^\s*import\s+['"]([^'"]+)['"]/gm),
+  ].map((m) => ({
     specifier: m[1] ?? m[2],
     typeOnly: /^\s*(import|export)\s+type\b/.test(m[0]),
   }));
   imports.set(file, found);
   const from = areaOf(file);
-  if (floors[from] === undefined) problems.push(`${name}: the folder "${from}" has no floor in scripts/check-imports.mjs`);
+  if (floors[from] === undefined)
+    problems.push(`${name}: the folder "${from}" has no floor in scripts/check-imports.mjs`);
   for (const { specifier } of found) {
     if (!specifier.startsWith('.')) continue;
     const to = areaOf(resolve(dirname(file), specifier));
@@ -49,9 +65,12 @@ const walk = (file) => {
   }
 };
 walk(join(src, 'index.ts'));
-for (const name of packages) if (!['pg', 'zod', 'yaml'].includes(name)) problems.push(`index.ts reaches the package ${name}; only pg and zod may be loaded by the root entry`);
+for (const name of packages)
+  if (!['pg', 'zod', 'yaml'].includes(name))
+    problems.push(`index.ts reaches the package ${name}; only pg and zod may be loaded by the root entry`);
 if (packages.has('yaml')) problems.push('index.ts reaches the package yaml; load it where a plan is read');
-for (const file of reached) if (['server', 'cli', 'testing'].includes(areaOf(file))) problems.push(`index.ts reaches ${relative(src, file)}`);
+for (const file of reached)
+  if (['server', 'cli', 'testing'].includes(areaOf(file))) problems.push(`index.ts reaches ${relative(src, file)}`);
 
 for (const problem of problems) console.error(problem);
 if (problems.length === 0) console.log(`Import direction holds in ${files.length} files.`);

@@ -7,12 +7,16 @@ const sizes = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts') && !name.startsWith('generated') && !name.endsWith('.test.ts'))
   .map((name) => {
     const code = readFileSync(`${src}/${name}`, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
-    return { name, lines: code.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('//')).length };
+    return {
+      name,
+      lines: code.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('//')).length,
+    };
   })
   .sort((a, b) => b.lines - a.lines);
 const median = sizes[Math.floor(sizes.length / 2)]?.lines ?? 0;
 const large = sizes.filter(({ lines }) => lines > 300);
 const offenders = [...sizes.filter(({ lines }) => lines > 500), ...(large.length > sizes.length * 0.05 ? large : [])];
 for (const { name, lines } of offenders) console.error(`src/${name}: ${lines} lines of code; it probably has two jobs`);
-if (offenders.length === 0) console.log(`${sizes.length} files, median ${median} lines of code, largest ${sizes[0]?.lines ?? 0}.`);
+if (offenders.length === 0)
+  console.log(`${sizes.length} files, median ${median} lines of code, largest ${sizes[0]?.lines ?? 0}.`);
 process.exitCode = offenders.length === 0 ? 0 : 1;

@@ -16,10 +16,14 @@ export function ensureInstalled() {
   const installed = time('node_modules/.package-lock.json');
   if (installed !== undefined && installed >= (time('package-lock.json') ?? 0)) return;
   console.error('Installing dependencies (npm ci) …');
-  const npm = spawnSync(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  const npm = spawnSync(
+    process.platform === 'win32' ? 'npm.cmd' : 'npm',
+    ['ci', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  );
   if (npm.status !== 0) {
     console.error('npm ci failed: see its message above, then run the same command again.');
     process.exit(npm.status ?? 1);
@@ -29,7 +33,11 @@ export function ensureInstalled() {
 /** Runs a program of the project and returns its exit code; Ctrl-C reaches it by itself. */
 export function run(program, args, environment = {}) {
   process.on('SIGINT', () => {});
-  const child = spawnSync(process.execPath, [`${root}${program}`, ...args], { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } });
+  const child = spawnSync(process.execPath, [`${root}${program}`, ...args], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...environment },
+  });
   return child.status ?? 1;
 }
 

@@ -81,7 +81,7 @@ describe('D8: the HTTP application', () => {
     ['the token in another scheme', { authorization: `Basic ${token}` }],
     ['the token and more', { authorization: `Bearer ${token}x` }],
   ])('refuses %s', async (_, headers) => {
-    const response = await ping({ ...as(ann), authorization: '', ...headers } as Record<string, string>);
+    const response = await ping({ ...as(ann), authorization: '', ...headers });
     expect(response.status).toBe(401);
     expect(response.headers.get('www-authenticate')).toContain('Bearer');
     expect(await response.json()).toMatchObject({ code: 'TNT_UNAUTHENTICATED' });

@@ -1,0 +1,79 @@
+// Writes docs/benchmarks.md and its plots from bench/results/*.json: no figure is typed by hand.
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { root } from './ensure-installed.mjs';
+
+const meanings = {
+  'scoped-query': {
+    ratio: 'Tenantry ÷ plain `pg` with a hand-written `WHERE`, named, point read, 8 connections (goal 0.95)',
+    unnamed: 'the same for statements as ORMs send them, without a name (goal 1.2)',
+    multiplex: '64 concurrent callers over at most 8 connections ÷ a plain pool of 8 (goal 1.2)',
+  },
+  'resource-list': { ratio: 'worst p50 of a page under the policy ÷ hand-written SQL as superuser (goal at most 1.3)' },
+  tenants: { flat: 'worst cost at the largest number of organizations ÷ the smallest (1 is flat)' },
+};
+const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(2));
+const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+const isMeasured = (rows) =>
+  Array.isArray(rows) && rows.length > 0 && rows.every((row) => typeof row?.rate?.median === 'number');
+
+function plot(title, rows) {
+  const width = 760;
+  const bar = 22;
+  const left = 260;
+  const most = Math.max(...rows.map((row) => row.rate.max));
+  const x = (value) => left + ((width - left - 110) * value) / most;
+  const bars = rows
+    .map((row, i) => {
+      const y = 36 + i * (bar + 8);
+      return `<text x="${left - 8}" y="${y + 15}" text-anchor="end">${escape(row.name)}</text><rect x="${left}" y="${y}" width="${(x(row.rate.median) - left).toFixed(1)}" height="${bar}" fill="${row.name.startsWith('Tenantry') ? '#0f766e' : '#94a3b8'}"/><line x1="${x(row.rate.min).toFixed(1)}" x2="${x(row.rate.max).toFixed(1)}" y1="${y + bar / 2}" y2="${y + bar / 2}" stroke="#111827"/><text x="${(x(row.rate.max) + 6).toFixed(1)}" y="${y + 15}">${number(row.rate.median)}/s</text>`;
+    })
+    .join('\n');
+  const height = 44 + rows.length * (bar + 8);
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}" font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="#ffffff"/><text x="8" y="20" font-weight="bold">${escape(title)}, operations per second: median, line from least to most</text>\n${bars}\n</svg>\n`;
+}
+
+function table(rows) {
+  const head = '| | per second | least | most | µs of processor |\n| --- | ---: | ---: | ---: | ---: |\n';
+  return (
+    head +
+    rows
+      .map(
+        (row) =>
+          `| ${row.name} | ${number(row.rate.median)} | ${number(row.rate.min)} | ${number(row.rate.max)} | ${number(row.cpu.median)} |\n`,
+      )
+      .join('')
+  );
+}
+
+const folder = `${root}bench/results/`;
+mkdirSync(`${root}docs/benchmarks`, { recursive: true });
+let page = `# Benchmarks
+
+Generated from \`bench/results/\` by \`node scripts/benchmarks-page.mjs\`. Each bench runs ours and the peers interleaved in
+one run, prints its machine, and takes \`--quick\` and \`--json FILE\`:
+
+\`\`\`sh
+npm run bench -- scoped-query --json bench/results/scoped-query.json
+\`\`\`
+`;
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.json'))
+  .sort()) {
+  const { bench, at, quick, machine, lines, results } = JSON.parse(readFileSync(folder + file, 'utf8'));
+  page += `\n## ${bench}\n\nMeasured ${at}${quick ? ' with `--quick`' : ''}; ${Object.entries(machine)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')}.\n\n`;
+  page += '| figure | value | meaning |\n| --- | ---: | --- |\n';
+  for (const [name, value] of Object.entries(lines))
+    page += `| \`${name}\` | ${number(value)} | ${meanings[bench]?.[name] ?? ''} |\n`;
+  let index = 0;
+  for (const [title, rows] of Object.entries(results ?? {})) {
+    if (!isMeasured(rows)) continue;
+    index += 1;
+    const name = `benchmarks/${bench}-${index}.svg`;
+    writeFileSync(`${root}docs/${name}`, plot(title, rows));
+    page += `\n### ${title}\n\n![${title}](${name})\n\n${table(rows)}`;
+  }
+}
+writeFileSync(`${root}docs/benchmarks.md`, page);
+console.log('docs/benchmarks.md is written.');

@@ -85,4 +85,25 @@ describe('C7: a reference to another tenant’s row', () => {
     expect((await app.query('select id from shops order by id')).rows).toEqual([{ id: '1' }, { id: '2' }]);
     expect((await adopt.undo()).differences).toEqual([]);
   });
+
+  test('C7: the functions that fill and move rows as the owner cannot be hung on a table of the application’s own', async () => {
+    const adopt = createAdopt({ adminPool: pool });
+    await adopt.run((await adopt.plan({ root: 'public.shops' })).plan);
+    await become('1');
+    const functions = await db.query<{ name: string }>(
+      `select p.oid::regproc::text as name from pg_proc p where p.pronamespace = 'tenantry'::regnamespace and p.proname ~ '^adopt_' and p.prorettype = 'trigger'::regtype order by 1`,
+    );
+    expect(functions.length).toBeGreaterThan(4);
+    await app.query('create temporary table bait (id bigint, tenant_id uuid)');
+    for (const { name } of functions) {
+      expect(
+        await answer(`create trigger t after update on bait for each row execute function ${name}()`),
+        name,
+      ).toMatch(/^42501 permission denied/);
+    }
+    expect(await answer(`select tenantry.adopt_organization('x', 'y')`)).toMatch(/^42501 permission denied/);
+    for (const table of ['adoption_runs', 'adoption_steps', 'adoption_organizations']) {
+      expect(await answer(`select * from tenantry.${table}`)).toMatch(/^42501 permission denied/);
+    }
+  });
 });

@@ -10,7 +10,8 @@ import {
   tenantOfRow,
 } from '../tenant-sql.ts';
 import { keysFromChildren } from './children.ts';
-import { type FunctionRole, functionName, triggerNames } from './names.ts';
+import { functionName, triggerNames } from './names.ts';
+import { triggerFunction } from './trigger-function.ts';
 
 /** While a backfill runs, its own statements carry this setting: they bring the value themselves, set by set. */
 export const backfillSetting = 'app.adopt_backfill';
@@ -75,23 +76,6 @@ function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement
       text: `create or replace trigger ${triggerNames.update} before update on ${table.table} for each row when ((${condition})${guard}) ${execute}`,
     },
   ];
-}
-
-function triggerFunction(role: FunctionRole, table: TablePlan, body: string): UpDown {
-  const name = functionName(role, table.table);
-  return {
-    up: [
-      {
-        purpose: `what the ${role} trigger of ${table.table} does`,
-        text: `create or replace function ${name}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$\n${body}$body$`,
-      },
-      {
-        purpose: 'it runs as the owner of the tables to come',
-        text: `alter function ${name}() owner to tenantry_owner`,
-      },
-    ],
-    down: [{ purpose: 'as before', text: `drop function if exists ${name}()` }],
-  };
 }
 
 function rootBody(plan: Plan, table: TablePlan): string {

@@ -3,6 +3,7 @@ import type { ForeignKey } from '../inspection.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { joinCondition } from '../tenant-sql.ts';
 import { functionName, triggerNames } from './names.ts';
+import { triggerFunction } from './trigger-function.ts';
 
 /**
  * PostgreSQL's own foreign-key checks look past policies: without more, a tenant could refer to another's row by its id, and learn
@@ -17,6 +18,7 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
   const column = ident(plan.column);
   const columns = [...new Set(keys.flatMap((key) => key.columns))].map(ident);
   const changed = [column, ...columns].map((c) => `new.${c} is distinct from old.${c}`).join(' or ');
+  const checking = triggerFunction('refs', table, body(plan, table, keys));
   const { refsInsert, refsUpdate } = triggerNames;
   return [
     {
@@ -25,14 +27,7 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
       table: table.table,
       kind: 'transaction',
       up: [
-        {
-          purpose: `no row of ${table.table} refers to another tenant's row`,
-          text: `create or replace function ${name}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$\n${body(plan, table, keys)}$body$`,
-        },
-        {
-          purpose: 'it reads as the owner, whom no policy blinds',
-          text: `alter function ${name}() owner to tenantry_owner`,
-        },
+        ...checking.up,
         {
           purpose: 'for new rows',
           text: `create or replace trigger ${refsInsert} before insert on ${table.table} for each row execute function ${name}()`,
@@ -47,7 +42,7 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
           purpose: 'as before',
           text: `drop trigger if exists ${trigger} on ${table.table}`,
         })),
-        { purpose: 'as before', text: `drop function if exists ${name}()` },
+        ...checking.down,
       ],
     },
   ];

@@ -34,13 +34,16 @@ export interface ModeOptions {
  * wholly in one mode or in the other, whatever kills the process in between. Pure; running it again changes nothing.
  */
 export function planMode(facts: TableFacts, known: KnownTable, mode: Mode, options: ModeOptions = {}): Statement[] {
-  const { schema = 'tenantry', restoreOwner = false } = options;
-  const keepOwner = options.keepOwner === true || known.keepOwner === true;
+  const { schema = 'tenantry' } = options;
+  // a kernel table has no owner before ours, and must never be without its policies
+  const kernel = facts.schema === schema;
+  const restoreOwner = options.restoreOwner === true && !kernel;
+  const keepOwner = !kernel && (options.keepOwner === true || known.keepOwner === true);
   const statements =
     mode === 'off'
       ? planOff(facts, known, restoreOwner)
       : [
-          ...(facts.schema === schema
+          ...(kernel
             ? [] // a kernel table: its migration has granted what is needed
             : [...(keepOwner ? [] : takeOwnership(facts, known.declaration)), ...grantRuntime(facts)]),
           ...putPolicies(facts, known, mode),
@@ -49,14 +52,14 @@ export function planMode(facts: TableFacts, known: KnownTable, mode: Mode, optio
             purpose: keepOwner ? 'bind the owner too' : 'bind everybody but the owner',
           })),
         ];
-  const rendered = [...statements, rememberMode(facts, known, mode, { restoreOwner, keepOwner })];
+  const rendered = [...statements, rememberMode(facts, known, mode, { forget: restoreOwner || kernel, keepOwner })];
   return rendered.map(({ text, ...rest }) => ({ ...rest, text: renderSchema(text, schema) }));
 }
 
 function planOff(facts: TableFacts, known: KnownTable, restoreOwner: boolean): Statement[] {
   const { previous } = known;
   if (restoreOwner) {
-    const dropped = relationsOf(facts).flatMap((relation) => replacePolicies(relation, [], ours(facts, known)));
+    const dropped = relationsOf(facts).flatMap((relation) => replacePolicies(relation, [], ours(known)));
     return [
       ...dropped,
       ...(previous === undefined ? disable(facts) : giveBackOwnership(facts, previous, known.othersInSchema !== true)),
@@ -64,7 +67,7 @@ function planOff(facts: TableFacts, known: KnownTable, restoreOwner: boolean): S
   }
   // a table that had row-level security of its own keeps it, without our policies in it
   if (previous?.rowSecurity === true) {
-    return relationsOf(facts).flatMap((relation) => replacePolicies(relation, [], ours(facts, known)));
+    return relationsOf(facts).flatMap((relation) => replacePolicies(relation, [], ours(known)));
   }
   return [...putPolicies(facts, known, 'enforced'), ...disable(facts)];
 }
@@ -85,7 +88,7 @@ function putPolicies(facts: TableFacts, known: KnownTable, mode: 'shadow' | 'enf
     // where the application had policies in force, ours must not open what those keep shut
     if (hadPoliciesInForce(facts, known)) policies = policies.filter(({ name }) => name !== 'tenantry_access');
   }
-  return relationsOf(facts).flatMap((relation) => replacePolicies(relation, policies, ours(facts, known)));
+  return relationsOf(facts).flatMap((relation) => replacePolicies(relation, policies, ours(known)));
 }
 
 function hadPoliciesInForce(facts: TableFacts, { previous }: KnownTable): boolean {
@@ -97,7 +100,7 @@ function hadPoliciesInForce(facts: TableFacts, { previous }: KnownTable): boolea
 /** The table and everything below it: a partition can be named in a query, and then its own policies count. */
 const relationsOf = (facts: TableFacts): TableName[] => [facts, ...facts.leaves];
 
-const ours = (_facts: TableFacts, { savedPolicies = [] }: KnownTable): string[] => [
+const ours = ({ savedPolicies = [] }: KnownTable): string[] => [
   ...new Set([...policyNames, ...savedPolicies.map(({ name }) => name)]),
 ];
 
@@ -111,12 +114,12 @@ function rememberMode(
   facts: TableFacts,
   { declaration, previous, savedPolicies }: KnownTable,
   mode: Mode,
-  { restoreOwner, keepOwner }: { restoreOwner: boolean; keepOwner: boolean },
+  { forget, keepOwner }: { forget: boolean; keepOwner: boolean },
 ): Statement {
   const { column, key, owner } = declaration;
   const text = (value: string | undefined): string => (value === undefined ? 'null' : literal(value));
   const json = (value: unknown): string => (value === undefined ? 'null' : `${literal(JSON.stringify(value))}::jsonb`);
-  const state = restoreOwner ? undefined : (previous ?? (mode === 'off' ? undefined : stateOf(facts)));
+  const state = forget ? undefined : (previous ?? (mode === 'off' ? undefined : stateOf(facts)));
   const since = (name: 'shadow_since' | 'enforced_since', when: Mode): string =>
     mode === when
       ? `${name} = case when m.mode = '${when}' then coalesce(m.${name}, now()) else now() end`
@@ -126,7 +129,7 @@ function rememberMode(
   mode, shadow_since, enforced_since, keep_owner, previous_owner, previous_state, saved_policies)
 values (${literal(facts.schema)}, ${literal(facts.table)}, ${literal(column)}, ${text(key.kind === 'key' ? key.type : undefined)},
   ${text(owner?.column)}, ${text(owner?.readAll)}, '${mode}', ${mode === 'shadow' ? 'now()' : 'null'}, ${mode === 'enforced' ? 'now()' : 'null'},
-  ${keepOwner && !restoreOwner}, ${text(state?.owner)}, ${json(state)}, ${json(savedPolicies)})
+  ${keepOwner && !forget}, ${text(state?.owner)}, ${json(state)}, ${json(savedPolicies)})
 on conflict (table_schema, table_name) do update set
   tenant_column = excluded.tenant_column, key_type = excluded.key_type, owner_column = excluded.owner_column,
   read_all_permission = excluded.read_all_permission, keep_owner = excluded.keep_owner,

@@ -3,7 +3,7 @@ import { TenantryError } from '../errors.ts';
 import type { OwnerRule, TableDeclaration } from './declaration.ts';
 import type { TableFacts } from './facts.ts';
 import { type KnownTable, planMode } from './plan-mode.ts';
-import { declare } from './switch-mode.ts';
+import { declare } from './declare.ts';
 
 export interface ProtectOptions {
   /** The tenant column; added as uuid when absent. Default `tenant_id`. */

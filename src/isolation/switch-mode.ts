@@ -3,7 +3,8 @@ import type { PoolLike } from '../database/kernel.ts';
 import { type LockOptions, withLockRetry } from '../database/locks.ts';
 import { type Queryable, type Row, renderSchema, type Statement } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
-import type { Mode, OwnerRule, TableDeclaration, TableName, TenantKey } from './declaration.ts';
+import type { Mode, OwnerRule, TableName } from './declaration.ts';
+import { declare } from './declare.ts';
 import { readTableFacts, type TableFacts } from './facts.ts';
 import { lendCreate, type ModeOptions, planMode } from './plan-mode.ts';
 import { type RegisteredTable, readRegistered, recordPolicyDigest } from './registry.ts';
@@ -75,37 +76,11 @@ function knownTable(
       `${facts.schema}.${facts.table} no longer has its tenant column "${declaration.column}".`,
     );
   }
-  // a kernel table: its policies come from its migration
-  if (facts.schema === schema && registered.savedPolicies === undefined) {
+  // a kernel table: its policies are its migrations', as they stand now; in shadow, as they stood when it began
+  if (facts.schema === schema && registered.mode !== 'shadow') {
     return { ...registered, savedPolicies: facts.policies };
   }
   return registered;
-}
-
-/** What a table declares, checked against its columns. @throws TNT_TABLE_NOT_PROTECTED, TNT_INPUT_INVALID */
-export function declare(
-  facts: TableFacts,
-  { column = 'tenant_id', owner }: { column?: string; owner?: OwnerRule },
-): TableDeclaration {
-  const table = `${facts.schema}.${facts.table}`;
-  const found = facts.columns.find(({ name }) => name === column);
-  if (found === undefined) {
-    throw new TenantryError('TNT_TABLE_NOT_PROTECTED', `${table} has no tenant column "${column}".`);
-  }
-  if (owner !== undefined && facts.columns.find(({ name }) => name === owner.column)?.type !== 'uuid') {
-    throw new TenantryError(
-      'TNT_INPUT_INVALID',
-      `The owner column "${owner.column}" of ${table} must be a uuid column.`,
-    );
-  }
-  const declaration = { schema: facts.schema, table: facts.table, column, key: keyOf(found.type) };
-  return owner === undefined ? declaration : { ...declaration, owner };
-}
-
-/** A uuid column holds the organization's id; any other type holds the host's own key. */
-function keyOf(type: string): TenantKey {
-  if (type === 'uuid') return { kind: 'uuid' };
-  return { kind: 'key', type };
 }
 
 /** A role can be given a table only where it may create one. */

@@ -139,7 +139,17 @@ describe('D4 in shadow every query answers the same with and without session var
     await shop.isolation.shadow('tenantry.resources');
     await shop.isolation.off('tenantry.resources');
     expect(await policies()).toEqual(original);
+    // asked for with --all: it has no owner before ours, and must not lose its policies
+    await shop.isolation.off('tenantry.resources', { restoreOwner: true });
+    expect(await policies()).toEqual(original);
     await shop.isolation.enforce('tenantry.resources');
+    expect(await seen()).toEqual(enforced);
+    // a later migration changes a policy: the next rehearsal ends with that one
+    await shop.db.query('alter policy tenantry_resource_delete on tenantry.resources using (false)');
+    const changed = await policies();
+    await shop.isolation.shadow('tenantry.resources');
+    await shop.isolation.enforce('tenantry.resources');
+    expect(await policies()).toEqual(changed);
     expect((await shop.isolation.status()).find(({ table }) => table === 'tenantry.resources')).toMatchObject({
       mode: 'enforced',
       drift: [],

@@ -183,4 +183,19 @@ describe('a table that another tool changed', () => {
       ),
     ).toEqual([]);
   });
+
+  test('a view that somebody made on the tenant column stops undo with one clear error, and undo goes on without it', async () => {
+    const adopt = createAdopt({ adminPool: pool });
+    const { plan } = await adopt.plan({ root: 'public.shops' });
+    await adopt.run(plan, { to: 'expand' });
+    await db.query('create view by_tenant as select tenant_id, count(*) from items group by 1');
+    const error = await adopt.undo().then(
+      () => undefined,
+      (e: TenantryError) => e,
+    );
+    expect(error).toMatchObject({ code: 'TNT_PLAN_DRIFTED' });
+    expect(error?.message).toContain('other objects depend on it');
+    await db.query('drop view by_tenant');
+    expect((await adopt.undo()).differences).toEqual([]);
+  });
 });

@@ -62,8 +62,12 @@ export async function runUndo(options: EngineOptions, run: RunRow, to: Phase): P
       const status = rows.get(step.id)?.status ?? 'pending';
       if (phases.indexOf(step.phase) <= first || status === 'pending' || status === 'undone') continue;
       assertGoing(context);
-      if (await isGone(options.pool, step)) await runTransaction(context, step, withoutTable(step), 'undone');
-      else await undoStep(options, context, run.plan, step);
+      try {
+        if (await isGone(options.pool, step)) await runTransaction(context, step, withoutTable(step), 'undone');
+        else await undoStep(options, context, run.plan, step);
+      } catch (error) {
+        throw asDrift(error, step);
+      }
       await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table, undone: true });
     }
     if (to === 'preflight') await options.state.closeUndone(options.pool, context.lease.fence);
@@ -128,7 +132,7 @@ async function runStep(
 }
 
 /** Something that the plan counts on is not there, or is there already: somebody changed the schema meanwhile. */
-const driftStates = new Set(['42P01', '42703', '42701', '42704', '42883', '42710', '42P07', '3F000']);
+const driftStates = new Set(['42P01', '42703', '42701', '42704', '42883', '42710', '42P07', '3F000', '2BP01']);
 
 function asDrift(error: unknown, step: Step): unknown {
   const cause = error instanceof TenantryError && error.cause !== undefined ? error.cause : error;
@@ -137,7 +141,10 @@ function asDrift(error: unknown, step: Step): unknown {
   return new TenantryError(
     'TNT_PLAN_DRIFTED',
     `The schema changed since the plan was made (step ${step.id}): ${cause.message}.`,
-    { cause, hint: 'Put it right and run again, or: tenantry adopt undo — and plan again.' },
+    {
+      cause,
+      hint: 'Put that right and repeat the command; a plan that no longer fits: tenantry adopt undo — and plan again.',
+    },
   );
 }
 

@@ -1,8 +1,10 @@
 import { ident, literal, qualifiedName, type Statement } from '../database/sql.ts';
 import type { TableDeclaration, TableName } from './declaration.ts';
+import { policyNames } from './policy.ts';
 import type { GrantFacts, LeafFacts, SequenceFacts, TableFacts } from './facts.ts';
 
 const owner = 'tenantry_owner';
+const ourNames = new Set<string>(policyNames);
 /** What the runtime may do with a protected table. TRUNCATE is not filtered by policies; REFERENCES and TRIGGER reach around them. */
 const runtimePrivileges = 'select, insert, update, delete';
 
@@ -19,7 +21,9 @@ export interface PreviousState {
 }
 
 export function stateOf(facts: TableFacts): PreviousState {
-  const { owner, rowSecurity, forced, grants, leaves, sequences, schemaRights } = facts;
+  const { owner, forced, grants, leaves, sequences, schemaRights } = facts;
+  // with policies of ours on it, it is ours that is enabled (a table whose row in table_modes was lost)
+  const rowSecurity = facts.rowSecurity && !facts.policies.some(({ name }) => ourNames.has(name));
   return {
     owner,
     rowSecurity,

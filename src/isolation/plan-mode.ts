@@ -81,20 +81,24 @@ const disable = (facts: TableFacts): Statement[] =>
 function putPolicies(facts: TableFacts, known: KnownTable, mode: 'shadow' | 'enforced'): Statement[] {
   const { declaration, savedPolicies } = known;
   let policies: Policy[];
-  if (savedPolicies !== undefined) {
-    policies = mode === 'shadow' ? shadowOfPolicies(savedPolicies, declaration) : savedPolicies.map(asPolicy);
+  if (savedPolicies === undefined) {
+    policies = narrowAccess(policiesOf(declaration, { mode }), known.previous ?? stateOf(facts));
   } else {
-    policies = policiesOf(declaration, { mode });
-    // where the application had policies in force, ours must not open what those keep shut
-    if (hadPoliciesInForce(facts, known)) policies = policies.filter(({ name }) => name !== 'tenantry_access');
+    policies = mode === 'shadow' ? shadowOfPolicies(savedPolicies, declaration) : savedPolicies.map(asPolicy);
   }
   return relationsOf(facts).flatMap((relation) => replacePolicies(relation, policies, ours(known)));
 }
 
-function hadPoliciesInForce(facts: TableFacts, { previous }: KnownTable): boolean {
-  const names = new Set<string>(policyNames);
-  const foreign = facts.policies.some(({ name, permissive }) => permissive && !names.has(name));
-  return foreign && (previous?.rowSecurity ?? facts.rowSecurity);
+/**
+ * Where the application had row-level security in force, our access policy must not open what that keeps shut. It opens
+ * for the former owner alone, whom nothing bound until now.
+ */
+function narrowAccess(policies: Policy[], { rowSecurity, forced, owner }: PreviousState): Policy[] {
+  if (!rowSecurity) return policies;
+  return policies.flatMap((policy) => {
+    if (policy.name !== 'tenantry_access') return [policy];
+    return forced ? [] : [{ ...policy, roles: [owner] }];
+  });
 }
 
 /** The table and everything below it: a partition can be named in a query, and then its own policies count. */

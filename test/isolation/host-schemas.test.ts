@@ -59,10 +59,22 @@ describe('tables as hosts have them', () => {
     const before = await catalogOf(shop.db);
     const seen = async (tenant: string) =>
       (await shop.as(tenant, 'select array_agg(id order by id) as ids from public.own_rules'))[0]?.['ids'];
+    const old = async (tenant: string | undefined) =>
+      (await inContext(shop.old, tenant, ['select array_agg(id order by id) as ids from public.own_rules']))[0]?.[
+        'ids'
+      ];
+    expect([await old(undefined), await seen(shop.acme)]).toEqual([
+      [1, 2, 3],
+      [1, 3],
+    ]);
     await shop.isolation.shadow('own_rules');
-    expect(await seen(shop.acme)).toEqual([1, 3]);
+    // shadow changes no answer: the former owner was not bound by its own policies, everybody else was
+    expect([await old(undefined), await seen(shop.acme)]).toEqual([
+      [1, 2, 3],
+      [1, 3],
+    ]);
     await shop.isolation.enforce('own_rules');
-    expect([await seen(shop.acme), await seen(shop.bolt)]).toEqual([[1], [3]]);
+    expect([await seen(shop.acme), await seen(shop.bolt), await old(shop.acme)]).toEqual([[1], [3], [1, 2]]);
     await shop.isolation.off('own_rules');
     const off = await shop.isolation.explain({ table: 'own_rules', key: { id: 3 }, context: { tenantId: shop.acme } });
     expect(off.sentences.join(' ')).not.toContain('tenantry doctor');
@@ -73,6 +85,16 @@ describe('tables as hosts have them', () => {
     await shop.isolation.enforce('own_rules');
     await shop.isolation.off('own_rules', { restoreOwner: true });
     expect(await catalogOf(shop.db)).toEqual(before);
+  });
+
+  it('a table whose row in table_modes was lost is taken up again as it is', async () => {
+    await shop.hostRuns(
+      'create table public.lost (id int, tenant_id uuid); insert into public.lost values (1, :acme), (2, :bolt)',
+    );
+    await shop.isolation.enforce('lost');
+    await shop.db.query("delete from tenantry.table_modes where table_name = 'lost'");
+    await shop.isolation.enforce('lost');
+    expect(await shop.as(shop.acme, 'select id from public.lost')).toEqual([{ id: 1 }]);
   });
 
   it('gives a table back to an owner who may no longer create in its schema, with grants that were lost meanwhile', async () => {

@@ -16,6 +16,8 @@ import {
   ratio,
 } from './frame.ts';
 import { createScopedData, type ScopedData } from './scoped/data.ts';
+import { delayProxy } from './scoped/delay-proxy.ts';
+import type { Peer } from './scoped/peers.ts';
 
 // What a query costs that is scoped to a tenant: by hand, by Tenantry, by a transaction around it.
 
@@ -46,6 +48,19 @@ function statements({ perTenant }: ScopedData): Record<'point' | 'list', Stateme
 }
 
 const tailRate = 1_500;
+
+/** The usual way to tell policies who asks: four round trips. */
+async function inTransaction(pool: pg.Pool, query: pg.QueryConfig, tenant: string): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await client.query("select set_config('app.tenant_id', $1, true)", [tenant]);
+    await client.query(query);
+    await client.query('commit');
+  } finally {
+    client.release();
+  }
+}
 
 /** Asks `rate` times a second whatever the answers do, beside `slow` that always runs; milliseconds of each. */
 async function openLoop(
@@ -83,8 +98,8 @@ try {
   const texts = statements(data);
   const tenantOf = (i: number): string => data.tenants[(i * 7_919) % data.tenants.length] ?? '';
   const pools: { end(): Promise<void> }[] = [];
-  const plainPool = (max: number): pg.Pool => {
-    const pool = new pg.Pool({ connectionString: server.appUrl, max, idleTimeoutMillis: 0 });
+  const plainPool = (max: number, url = server.appUrl): pg.Pool => {
+    const pool = new pg.Pool({ connectionString: url, max, idleTimeoutMillis: 0 });
     pool.on('error', () => undefined); // the server may stop before the last socket has closed
     pools.push(pool);
     return pool;
@@ -100,6 +115,53 @@ try {
   const kept: Record<string, unknown> = {};
   const select = process.env['ONLY'];
   const pidOption = server.pid === undefined ? {} : { serverPid: server.pid };
+
+  async function peersOf(connections: number): Promise<readonly Peer[]> {
+    const { openPeers } = await import('./scoped/peers.ts');
+    return openPeers(server.adminUrl, server.appUrl, connections, tenantOf(0));
+  }
+
+  /** A network that takes 2 ms there and back: what counts are the round trips. */
+  async function measureThroughProxy(): Promise<void> {
+    const direct = new URL(server.appUrl);
+    const proxy = await delayProxy(direct.hostname, Number(direct.port), 2);
+    const far = new URL(direct);
+    far.port = String(proxy.port);
+    const { scoped, byHand, values } = texts.point;
+    const plain = plainPool(8, far.href);
+    const tenantry = tenantPool(8, { connectionString: far.href });
+    const operations = options.quick ? 600 : 1_500;
+    const each = (name: string, operation: (i: number) => Promise<unknown>): BenchCase => ({
+      name,
+      operations,
+      run: () => concurrently(operations, 8, operation),
+    });
+    const cases = [
+      each('plain pg, named', (i) => plain.query({ name: 'point', text: byHand, values: [...values(i), tenantOf(i)] })),
+      each('Tenantry, named', (i) =>
+        withTenant({ tenantId: tenantOf(i) }, () => tenantry.query({ name: 'point', text: scoped, values: values(i) })),
+      ),
+      each('transaction on pg', (i) =>
+        inTransaction(plain, { name: 'far', text: scoped, values: values(i) }, tenantOf(i)),
+      ),
+    ];
+    const results = await interleave(cases, { rounds: options.quick ? 5 : 11, ...pidOption });
+    const baseline = results.get('plain pg, named') as BenchResult;
+    kept['2 ms away'] = [...results.values()];
+    printTable(
+      'point read, 8 connections, 2 ms away',
+      ['', 'per second', 'min', 'max', '÷ plain'],
+      [...results.values()].map((result) => [
+        result.name,
+        result.rate.median,
+        result.rate.min,
+        result.rate.max,
+        ratio(result, baseline),
+      ]),
+    );
+    lines['ratio 2 ms away'] = ratio(results.get('Tenantry, named') as BenchResult, baseline);
+    await proxy.close();
+  }
 
   /** 64 callers over at most 8 connections: a plain pool of 8, against 4 shared and 4 of one's own. */
   async function measureMultiplex(): Promise<void> {
@@ -186,13 +248,15 @@ try {
       const plain = plainPool(connections);
       const tenantry = tenantPool(connections);
       const unnamed = tenantPool(connections, { naming: false });
-      const inTransaction = plainPool(connections);
+      const transactions = plainPool(connections);
       const each = (name: string, operation: (i: number) => Promise<unknown>): BenchCase => ({
         name,
         operations,
         run: () => concurrently(operations, connections, operation),
       });
+      const peers = options.quick ? [] : await peersOf(connections);
       const cases = [
+        ...peers.map((peer) => each(peer.name, (i) => peer[shape](tenantOf(i), values(i)[0] as number))),
         each('plain pg, named', (i) => plain.query({ name: shape, text: byHand, values: [...values(i), tenantOf(i)] })),
         each('plain pg, unnamed', (i) => plain.query(byHand, [...values(i), tenantOf(i)])),
         each('Tenantry, named', (i) =>
@@ -204,22 +268,15 @@ try {
         each('Tenantry, naming off', (i) =>
           withTenant({ tenantId: tenantOf(i) }, () => unnamed.query(scoped, values(i))),
         ),
-        each('transaction on pg', async (i) => {
-          const client = await inTransaction.connect();
-          try {
-            await client.query('begin');
-            await client.query("select set_config('app.tenant_id', $1, true)", [tenantOf(i)]);
-            await client.query({ name: shape, text: scoped, values: values(i) });
-            await client.query('commit');
-          } finally {
-            client.release();
-          }
-        }),
+        each('transaction on pg', (i) =>
+          inTransaction(transactions, { name: shape, text: scoped, values: values(i) }, tenantOf(i)),
+        ),
       ];
       const results = await interleave(cases, {
         rounds,
         ...(server.pid === undefined ? {} : { serverPid: server.pid }),
       });
+      await Promise.all(peers.map((peer) => peer.close()));
       kept[title] = [...results.values()];
       const baseline = results.get('plain pg, named') as BenchResult;
       const unnamedBaseline = results.get('plain pg, unnamed') as BenchResult;
@@ -244,6 +301,7 @@ try {
       }
     }
   }
+  if (select === undefined || 'proxy'.includes(select)) await measureThroughProxy();
   if (select === undefined || 'multiplex'.includes(select)) await measureMultiplex();
   await Promise.all(pools.map((pool) => pool.end()));
   const where = machine(server);

@@ -27,7 +27,11 @@ function run(command, args, cwd = root) {
 const peers = join(bench, 'package.json');
 if (!options.includes('--quick') && existsSync(peers) && !existsSync(join(bench, 'node_modules'))) {
   console.log('Installing what Tenantry is compared with (bench/package.json) …');
-  run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], bench);
+  run(
+    'npm',
+    ['install', '--no-audit', '--no-fund', '--loglevel=error', '--legacy-peer-deps', '--ignore-scripts'],
+    bench,
+  );
 }
 
 const output = join(bench, 'dist');

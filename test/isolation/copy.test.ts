@@ -121,6 +121,20 @@ describe('rows for protected tables, where COPY FROM is refused', () => {
     ).rejects.toMatchObject({ code: 'TNT_INPUT_INVALID' });
     expect(await inAcme((client) => copyRows(client, 'loads', []))).toBe(0);
     expect(await inAcme((client) => copyRows(client, 'loads', [[401n, shop.acme, true]], { columns }))).toBe(1);
+    const nested = [
+      [
+        402,
+        shop.acme,
+        [
+          ['a', 'b'],
+          ['c', null],
+        ],
+      ],
+    ];
+    await inAcme((client) => copyRows(client, 'loads', nested, { columns: ['id', 'tenant_id', 'tags'] }));
+    expect(await shop.as(shop.acme, 'select tags from public.loads where id = 402')).toEqual([
+      { tags: nested[0]?.[2] },
+    ]);
   });
 
   it('splits as PostgreSQL does: octal, hex and unknown escapes, other delimiters, an unfinished quote', async () => {

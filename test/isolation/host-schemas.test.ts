@@ -76,6 +76,19 @@ describe('tables as hosts have them', () => {
     await shop.isolation.enforce('own_rules');
     expect([await seen(shop.acme), await seen(shop.bolt), await old(shop.acme)]).toEqual([[1], [3], [1, 2]]);
     await shop.isolation.off('own_rules');
+    // a policy without a check judges what is written by its condition
+    const insert = (id: number) =>
+      shop.isolation.explain({
+        table: 'own_rules',
+        key: { id },
+        context: { tenantId: shop.acme },
+        operation: 'insert',
+        login: shop.host,
+      });
+    expect([
+      (await insert(1)).verdict,
+      (await insert(2)).findings.find(({ policy }) => policy === 'visible')?.passes,
+    ]).toEqual(['allowed', false]);
     const off = await shop.isolation.explain({ table: 'own_rules', key: { id: 3 }, context: { tenantId: shop.acme } });
     expect(off.sentences.join(' ')).not.toContain('tenantry doctor');
     expect([await seen(shop.acme), await statusOf('public.own_rules')]).toMatchObject([

@@ -133,6 +133,7 @@ describe('protect: a new table becomes a tenant’s', () => {
       create table public.customers (id int primary key, tenant_id uuid not null);
       create table public.visits (customer_id int references public.customers (id));
       create table public.events (at timestamptz, tenant_id uuid);
+      create table public.led (at timestamptz, tenant_id uuid); create index on public.led (tenant_id, at);
       create table public.ready (tenant_id uuid not null default tenantry.current_tenant(), id int, primary key (tenant_id, id));
     `);
     expect(await texts('customers')).toContain('alter table "public"."customers" add unique ("tenant_id", "id")');
@@ -140,6 +141,7 @@ describe('protect: a new table becomes a tenant’s', () => {
     expect(
       (await texts('ready')).filter((text) => /primary key|unique|create index|set default|set not null/.test(text)),
     ).toEqual([]);
+    expect((await texts('led')).filter((text) => text.startsWith('create index'))).toEqual([]);
     for (const table of ['customers', 'events', 'ready', 'visits']) await shop.isolation.protect(table);
     expect(await texts('customers')).not.toContain('alter table "public"."customers" add unique ("tenant_id", "id")');
     expect(await facts('events')).toMatchObject({ indexLeaders: ['tenant_id'] });
@@ -179,6 +181,18 @@ describe('protect: a new table becomes a tenant’s', () => {
       "select indexdef from pg_indexes where tablename = 'mails' and indexdef like '%user_id%'",
     );
     expect(index?.['indexdef']).toContain('(tenant_id, user_id)');
+  });
+
+  it('off prepares a table and leaves it with its owner; the mode can follow later', async () => {
+    await shop.hostRuns('create table public.soon (id int primary key)');
+    await shop.isolation.protect('soon', { mode: 'off' });
+    expect(await facts('soon')).toMatchObject({
+      owner: shop.host,
+      rowSecurity: false,
+      primaryKey: { columns: ['tenant_id', 'id'] },
+    });
+    await shop.isolation.enforce('soon');
+    expect(await facts('soon')).toMatchObject({ owner: 'tenantry_owner', rowSecurity: true });
   });
 
   it('refuses a table with rows that have no tenant, and points to adopt', async () => {

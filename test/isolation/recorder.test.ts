@@ -180,7 +180,7 @@ describe('D4 the shadow report: fingerprint, call site, operation, tenant, table
   });
 
   it('forgets old verdicts before its memory grows, and takes an operation it does not know for a read', async () => {
-    const recorder = createShadowRecorder({ database: plain, limit: 2 });
+    const recorder = createShadowRecorder({ database: plain, compareOn: plain, limit: 2 });
     for (const n of [1, 2, 3, 4, 5, 6])
       recorder.onShadowMiss(miss(`select c${n} from public.items`, { operation: '?', fingerprint: `f${n}` }));
     await recorder.close();

@@ -16,9 +16,9 @@ test('the sample shop has at least the rows asked for, and the same ones for the
   const second = await createSampleShop(again.admin, { rows: 2000, seed: 7 });
   expect(first.rows).toBeGreaterThanOrEqual(2000);
   expect(second).toEqual(first);
+  expect(await db.query('select 1 from shops group by name having count(*) > 1')).toEqual([]);
   for (const table of Object.keys(first.byTable)) {
     const digest = `select md5(string_agg(t::text, '|' order by t::text)) as digest from ${table} t`;
-    if (table === 'shops') continue;
     expect(await again.query(digest), table).toEqual(await db.query(digest));
   }
 });

@@ -45,9 +45,11 @@ export async function createSampleShop(
     `insert into countries values ('DE', 'Germany'), ('PT', 'Portugal'), ('FR', 'France'), ('DK', 'Denmark'), ('AT', 'Austria'), ('BE', 'Belgium'), ('IT', 'Italy'), ('SE', 'Sweden')`,
   );
   await client.query(`insert into schema_migrations values ('2024_01_first_shop'), ('2025_06_many_shops')`);
+  // names differ: the first column tells i modulo 16, the second the rest up to 256
   await fill(
     `insert into shops (name, created_at)
-     select (${lastNames})[1 + (${random('i', 1)} * 16)::int % 16] || ' & ' || (${firstNames})[1 + (${random('i', 2)} * 16)::int % 16], timestamptz '2024-01-01' + i * interval '1 day'
+     select (${lastNames})[1 + (i * 7 + $1::int) % 16] || ' & ' || (${firstNames})[1 + (i / 16 + i * 3) % 16] || case when i > 255 then ' ' || (i / 256 + 1) else '' end,
+            timestamptz '2024-01-01' + i * interval '1 day'
      from generate_series(1, $2::int) i`,
     shops,
   );

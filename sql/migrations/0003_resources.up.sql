@@ -316,6 +316,10 @@ create policy tenantry_access_write on tenantry.resource_acl for all to public
   with check (exists (select 1 from tenantry.resources r where r.tenant_id = resource_acl.tenant_id and r.id = resource_acl.resource_id
     and r.admins && (select tenantry.caller_principals())));
 
+-- What was given to oneself can be given back.
+create policy tenantry_access_leave on tenantry.resource_acl for delete to public
+  using (principal_id = (select tenantry.current_user_id()));
+
 alter table tenantry.prompts enable row level security;
 create policy tenantry_floor on tenantry.prompts as restrictive for all to public
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Kernel } from '../database/kernel.ts';
 import type { CatalogEntry, catalogSet } from './schema.ts';
+import { first } from '../directory/queries/rows.ts';
 
 /** `$1` tenant, `$2` type; `$3` key when one is asked for. */
 const overlay = (key: string): string => `
@@ -24,11 +25,12 @@ export async function selectCatalogEntry(
   type: string,
   key: string,
 ): Promise<CatalogEntry | null> {
-  const [row] = await kernel.query<CatalogEntry>(
-    `select ${entry} from (${overlay(' and @.key = $3::text')}) n where not n.hidden`,
-    [tenantId, type, key],
+  return first(
+    await kernel.query<CatalogEntry>(
+      `select ${entry} from (${overlay(' and @.key = $3::text')}) n where not n.hidden`,
+      [tenantId, type, key],
+    ),
   );
-  return row ?? null;
 }
 
 export async function selectCatalog(kernel: Kernel, tenantId: string, type: string): Promise<CatalogEntry[]> {

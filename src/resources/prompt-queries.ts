@@ -1,6 +1,7 @@
 import type { Kernel } from '../database/kernel.ts';
 import { assignments } from '../directory/queries/update.ts';
 import type { Prompt } from './schema.ts';
+import { first } from '../directory/queries/rows.ts';
 
 type PromptFields = Pick<Prompt, 'body' | 'variables' | 'settings'>;
 
@@ -13,14 +14,15 @@ export async function insertPrompt(kernel: Kernel, tenantId: string, id: string,
 }
 
 export async function selectPrompt(kernel: Kernel, tenantId: string, id: string): Promise<Prompt | null> {
-  const [row] = await kernel.query<Prompt>(
-    `select r.tenant_id as "tenantId", r.id, r.name, r.workspace_id as "workspaceId", r.owner_principal_id as "ownerPrincipalId",
+  return first(
+    await kernel.query<Prompt>(
+      `select r.tenant_id as "tenantId", r.id, r.name, r.workspace_id as "workspaceId", r.owner_principal_id as "ownerPrincipalId",
        r.visibility, r.created_at as "createdAt", r.updated_at as "updatedAt", p.body, p.variables, p.settings
      from tenantry.resources r join tenantry.prompts p on p.tenant_id = r.tenant_id and p.resource_id = r.id
      where r.tenant_id = $1::uuid and r.id = $2::uuid`,
-    [tenantId, id],
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function updatePrompt(

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Kernel } from '../database/kernel.ts';
 import { assignments } from '../directory/queries/update.ts';
 import type { Resource, resourceCreate, resourceUpdate } from './schema.ts';
+import { first } from '../directory/queries/rows.ts';
 
 export const resourceColumns = `r.tenant_id as "tenantId", r.id, r.type, r.name, r.workspace_id as "workspaceId",
   r.owner_principal_id as "ownerPrincipalId", r.visibility, r.data, r.created_at as "createdAt", r.updated_at as "updatedAt"`;
@@ -29,11 +30,12 @@ export async function insertResource(
 }
 
 export async function selectResource(kernel: Kernel, tenantId: string, id: string): Promise<Resource | null> {
-  const [row] = await kernel.query<Resource>(
-    `select ${resourceColumns} from tenantry.resources r where r.tenant_id = $1::uuid and r.id = $2::uuid`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Resource>(
+      `select ${resourceColumns} from tenantry.resources r where r.tenant_id = $1::uuid and r.id = $2::uuid`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function updateResource(
@@ -54,19 +56,21 @@ export async function updateResource(
     3,
   );
   if (set === undefined) return selectResource(kernel, tenantId, id);
-  const [row] = await kernel.query<Resource>(
-    `update tenantry.resources r set ${set.text} where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${resourceColumns}`,
-    [tenantId, id, ...set.values],
+  return first(
+    await kernel.query<Resource>(
+      `update tenantry.resources r set ${set.text} where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${resourceColumns}`,
+      [tenantId, id, ...set.values],
+    ),
   );
-  return row ?? null;
 }
 
 export async function deleteResource(kernel: Kernel, tenantId: string, id: string): Promise<Resource | null> {
-  const [row] = await kernel.query<Resource>(
-    `delete from tenantry.resources r where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${resourceColumns}`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Resource>(
+      `delete from tenantry.resources r where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${resourceColumns}`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function insertResourceType(kernel: Kernel, name: string, description: string): Promise<void> {

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Kernel } from '../../database/kernel.ts';
 import type { Invitation, invitationCreate } from '../schema.ts';
 import { invitationColumns } from './columns.ts';
+import { first } from './rows.ts';
 
 export async function insertInvitation(
   kernel: Kernel,
@@ -10,13 +11,14 @@ export async function insertInvitation(
   invitedBy: string | undefined,
   input: z.output<typeof invitationCreate>,
 ): Promise<Invitation | null> {
-  const [row] = await kernel.query<Invitation>(
-    `insert into tenantry.invitations as i (tenant_id, email, role, role_id, token_hash, invited_by, expires_at)
+  return first(
+    await kernel.query<Invitation>(
+      `insert into tenantry.invitations as i (tenant_id, email, role, role_id, token_hash, invited_by, expires_at)
      values ($1::uuid, $2::text, $3::text, $4::uuid, $5::bytea, $6::uuid, now() + make_interval(secs => $7::float8 * 3600))
      returning ${invitationColumns}`,
-    [tenantId, input.email, input.role, input.roleId ?? null, tokenHash, invitedBy ?? null, input.expiresInHours],
+      [tenantId, input.email, input.role, input.roleId ?? null, tokenHash, invitedBy ?? null, input.expiresInHours],
+    ),
   );
-  return row ?? null;
 }
 
 /** Expired invitations stay pending until somebody invites the same address again. */
@@ -30,11 +32,12 @@ export async function revokeExpired(kernel: Kernel, tenantId: string, email: str
 }
 
 export async function selectInvitation(kernel: Kernel, tenantId: string, id: string): Promise<Invitation | null> {
-  const [row] = await kernel.query<Invitation>(
-    `select ${invitationColumns} from tenantry.invitations i where i.tenant_id = $1::uuid and i.id = $2::uuid`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Invitation>(
+      `select ${invitationColumns} from tenantry.invitations i where i.tenant_id = $1::uuid and i.id = $2::uuid`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function listInvitations(
@@ -60,12 +63,13 @@ export async function listMyInvitations(kernel: Kernel): Promise<Invitation[]> {
 }
 
 export async function revokeInvitation(kernel: Kernel, tenantId: string, id: string): Promise<Invitation | null> {
-  const [row] = await kernel.query<Invitation>(
-    `update tenantry.invitations i set revoked_at = coalesce(i.revoked_at, now())
+  return first(
+    await kernel.query<Invitation>(
+      `update tenantry.invitations i set revoked_at = coalesce(i.revoked_at, now())
      where i.tenant_id = $1::uuid and i.id = $2::uuid and i.accepted_at is null returning ${invitationColumns}`,
-    [tenantId, id],
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export interface Acceptance extends Record<string, unknown> {
@@ -75,11 +79,12 @@ export interface Acceptance extends Record<string, unknown> {
 }
 
 export async function acceptInvitation(kernel: Kernel, tokenHash: Buffer): Promise<Acceptance | null> {
-  const [row] = await kernel.query<Acceptance>(
-    `select a.status, a.tenant_id as "tenantId", a.invitation_id as "invitationId" from tenantry.accept_invitation($1::bytea) a`,
-    [tokenHash],
+  return first(
+    await kernel.query<Acceptance>(
+      `select a.status, a.tenant_id as "tenantId", a.invitation_id as "invitationId" from tenantry.accept_invitation($1::bytea) a`,
+      [tokenHash],
+    ),
   );
-  return row ?? null;
 }
 
 export async function invitationByToken(

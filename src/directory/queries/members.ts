@@ -3,6 +3,7 @@ import type { Kernel } from '../../database/kernel.ts';
 import type { Member, memberCreate, memberUpdate } from '../schema.ts';
 import { instantText, memberColumns } from './columns.ts';
 import { assignments } from './update.ts';
+import { first } from './rows.ts';
 
 const from = 'from tenantry.org_members m join tenantry.users u on u.id = m.user_id';
 
@@ -19,11 +20,12 @@ export async function insertMember(
 }
 
 export async function selectMember(kernel: Kernel, tenantId: string, userId: string): Promise<Member | null> {
-  const [row] = await kernel.query<Member>(
-    `select ${memberColumns} ${from} where m.tenant_id = $1::uuid and m.user_id = $2::uuid`,
-    [tenantId, userId],
+  return first(
+    await kernel.query<Member>(
+      `select ${memberColumns} ${from} where m.tenant_id = $1::uuid and m.user_id = $2::uuid`,
+      [tenantId, userId],
+    ),
   );
-  return row ?? null;
 }
 
 export async function listMembers(

@@ -3,6 +3,7 @@ import type { Kernel } from '../../database/kernel.ts';
 import type { Organization, organizationCreate, organizationUpdate } from '../schema.ts';
 import { organizationColumns } from './columns.ts';
 import { assignments } from './update.ts';
+import { first } from './rows.ts';
 
 export async function newId(kernel: Kernel): Promise<string> {
   const [row] = await kernel.query<{ id: string }>('select tenantry.uuidv7() as id');
@@ -33,19 +34,21 @@ export async function insertOrganization(
 }
 
 export async function selectOrganization(kernel: Kernel, id: string): Promise<Organization | null> {
-  const [row] = await kernel.query<Organization>(
-    `select ${organizationColumns} from tenantry.organizations o where o.id = $1::uuid`,
-    [id],
+  return first(
+    await kernel.query<Organization>(
+      `select ${organizationColumns} from tenantry.organizations o where o.id = $1::uuid`,
+      [id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function selectOrganizationBySlug(kernel: Kernel, slug: string): Promise<Organization | null> {
-  const [row] = await kernel.query<Organization>(
-    `select ${organizationColumns} from tenantry.organizations o where o.slug = $1::text`,
-    [slug],
+  return first(
+    await kernel.query<Organization>(
+      `select ${organizationColumns} from tenantry.organizations o where o.slug = $1::text`,
+      [slug],
+    ),
   );
-  return row ?? null;
 }
 
 export async function listOrganizations(
@@ -77,19 +80,21 @@ export async function updateOrganization(
     2,
   );
   if (set === undefined) return selectOrganization(kernel, id);
-  const [row] = await kernel.query<Organization>(
-    `update tenantry.organizations o set ${set.text} where o.id = $1::uuid returning ${organizationColumns}`,
-    [id, ...set.values],
+  return first(
+    await kernel.query<Organization>(
+      `update tenantry.organizations o set ${set.text} where o.id = $1::uuid returning ${organizationColumns}`,
+      [id, ...set.values],
+    ),
   );
-  return row ?? null;
 }
 
 export async function deleteOrganization(kernel: Kernel, id: string): Promise<Organization | null> {
-  const [row] = await kernel.query<Organization>(
-    `delete from tenantry.organizations o where o.id = $1::uuid returning ${organizationColumns}`,
-    [id],
+  return first(
+    await kernel.query<Organization>(
+      `delete from tenantry.organizations o where o.id = $1::uuid returning ${organizationColumns}`,
+      [id],
+    ),
   );
-  return row ?? null;
 }
 
 const lookUps = {

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Kernel } from '../../database/kernel.ts';
 import type { Role, roleCreate, roleUpdate } from '../schema.ts';
 import { assignments } from './update.ts';
+import { first } from './rows.ts';
 
 const columns = 'r.id, r.name, r.description, r.permissions, false as system';
 
@@ -19,12 +20,13 @@ export async function insertRole(
 }
 
 export async function selectRole(kernel: Kernel, tenantId: string, id: string): Promise<Role | null> {
-  const [row] = await kernel.query<Role>(
-    `select ${columns} from tenantry.roles r where r.tenant_id = $1::uuid and r.id = $2::uuid
+  return first(
+    await kernel.query<Role>(
+      `select ${columns} from tenantry.roles r where r.tenant_id = $1::uuid and r.id = $2::uuid
      union all select s.id, s.name, s.description, s.permissions, true from tenantry.system_roles s where s.id = $2::uuid`,
-    [tenantId, id],
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 /** System roles first. There are few: no pages. */
@@ -49,17 +51,19 @@ export async function updateRole(
     3,
   );
   if (set === undefined) return selectRole(kernel, tenantId, id);
-  const [row] = await kernel.query<Role>(
-    `update tenantry.roles r set ${set.text} where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${columns}`,
-    [tenantId, id, ...set.values],
+  return first(
+    await kernel.query<Role>(
+      `update tenantry.roles r set ${set.text} where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${columns}`,
+      [tenantId, id, ...set.values],
+    ),
   );
-  return row ?? null;
 }
 
 export async function deleteRole(kernel: Kernel, tenantId: string, id: string): Promise<Role | null> {
-  const [row] = await kernel.query<Role>(
-    `delete from tenantry.roles r where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${columns}`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Role>(
+      `delete from tenantry.roles r where r.tenant_id = $1::uuid and r.id = $2::uuid returning ${columns}`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }

@@ -3,6 +3,7 @@ import type { Kernel } from '../../database/kernel.ts';
 import type { Team, teamCreate, teamUpdate } from '../schema.ts';
 import { teamColumns } from './columns.ts';
 import { assignments } from './update.ts';
+import { first } from './rows.ts';
 
 export async function insertTeam(
   kernel: Kernel,
@@ -18,19 +19,21 @@ export async function insertTeam(
 }
 
 export async function selectTeam(kernel: Kernel, tenantId: string, id: string): Promise<Team | null> {
-  const [row] = await kernel.query<Team>(
-    `select ${teamColumns} from tenantry.teams t where t.tenant_id = $1::uuid and t.id = $2::uuid`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Team>(
+      `select ${teamColumns} from tenantry.teams t where t.tenant_id = $1::uuid and t.id = $2::uuid`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function selectTeamBySlug(kernel: Kernel, tenantId: string, slug: string): Promise<Team | null> {
-  const [row] = await kernel.query<Team>(
-    `select ${teamColumns} from tenantry.teams t where t.tenant_id = $1::uuid and t.slug = $2::text`,
-    [tenantId, slug],
+  return first(
+    await kernel.query<Team>(
+      `select ${teamColumns} from tenantry.teams t where t.tenant_id = $1::uuid and t.slug = $2::text`,
+      [tenantId, slug],
+    ),
   );
-  return row ?? null;
 }
 
 export async function listTeams(
@@ -58,19 +61,21 @@ export async function updateTeam(
     3,
   );
   if (set === undefined) return selectTeam(kernel, tenantId, id);
-  const [row] = await kernel.query<Team>(
-    `update tenantry.teams t set ${set.text} where t.tenant_id = $1::uuid and t.id = $2::uuid returning ${teamColumns}`,
-    [tenantId, id, ...set.values],
+  return first(
+    await kernel.query<Team>(
+      `update tenantry.teams t set ${set.text} where t.tenant_id = $1::uuid and t.id = $2::uuid returning ${teamColumns}`,
+      [tenantId, id, ...set.values],
+    ),
   );
-  return row ?? null;
 }
 
 export async function deleteTeam(kernel: Kernel, tenantId: string, id: string): Promise<Team | null> {
-  const [row] = await kernel.query<Team>(
-    `delete from tenantry.teams t where t.tenant_id = $1::uuid and t.id = $2::uuid returning ${teamColumns}`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Team>(
+      `delete from tenantry.teams t where t.tenant_id = $1::uuid and t.id = $2::uuid returning ${teamColumns}`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function insertTeamMember(

@@ -3,6 +3,7 @@ import type { Kernel } from '../../database/kernel.ts';
 import type { Principal, Workspace, workspaceCreate, workspaceUpdate } from '../schema.ts';
 import { workspaceColumns } from './columns.ts';
 import { assignments } from './update.ts';
+import { first } from './rows.ts';
 
 export async function insertWorkspace(
   kernel: Kernel,
@@ -31,19 +32,21 @@ export async function selectPersonalWorkspace(
   tenantId: string,
   userId: string,
 ): Promise<Workspace | null> {
-  const [row] = await kernel.query<Workspace>(
-    `select ${workspaceColumns} from tenantry.workspaces w where w.tenant_id = $1::uuid and w.user_id = $2::uuid`,
-    [tenantId, userId],
+  return first(
+    await kernel.query<Workspace>(
+      `select ${workspaceColumns} from tenantry.workspaces w where w.tenant_id = $1::uuid and w.user_id = $2::uuid`,
+      [tenantId, userId],
+    ),
   );
-  return row ?? null;
 }
 
 export async function selectWorkspace(kernel: Kernel, tenantId: string, id: string): Promise<Workspace | null> {
-  const [row] = await kernel.query<Workspace>(
-    `select ${workspaceColumns} from tenantry.workspaces w where w.tenant_id = $1::uuid and w.id = $2::uuid`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Workspace>(
+      `select ${workspaceColumns} from tenantry.workspaces w where w.tenant_id = $1::uuid and w.id = $2::uuid`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 export async function listWorkspaces(
@@ -87,19 +90,21 @@ export async function updateWorkspace(
 ): Promise<Workspace | null> {
   const set = assignments(input, { name: ['name', 'text'], editorPrincipalId: ['editor_principal_id', 'uuid'] }, 3);
   if (set === undefined) return selectWorkspace(kernel, tenantId, id);
-  const [row] = await kernel.query<Workspace>(
-    `update tenantry.workspaces w set ${set.text} where w.tenant_id = $1::uuid and w.id = $2::uuid returning ${workspaceColumns}`,
-    [tenantId, id, ...set.values],
+  return first(
+    await kernel.query<Workspace>(
+      `update tenantry.workspaces w set ${set.text} where w.tenant_id = $1::uuid and w.id = $2::uuid returning ${workspaceColumns}`,
+      [tenantId, id, ...set.values],
+    ),
   );
-  return row ?? null;
 }
 
 export async function deleteWorkspace(kernel: Kernel, tenantId: string, id: string): Promise<Workspace | null> {
-  const [row] = await kernel.query<Workspace>(
-    `delete from tenantry.workspaces w where w.tenant_id = $1::uuid and w.id = $2::uuid returning ${workspaceColumns}`,
-    [tenantId, id],
+  return first(
+    await kernel.query<Workspace>(
+      `delete from tenantry.workspaces w where w.tenant_id = $1::uuid and w.id = $2::uuid returning ${workspaceColumns}`,
+      [tenantId, id],
+    ),
   );
-  return row ?? null;
 }
 
 const principalSelect = `select p.tenant_id as "tenantId", p.id, p.kind,
@@ -114,11 +119,12 @@ const principalSelect = `select p.tenant_id as "tenantId", p.id, p.kind,
   left join tenantry.users u on u.id = m.user_id`;
 
 export async function selectPrincipal(kernel: Kernel, tenantId: string, id: string): Promise<Principal | null> {
-  const [row] = await kernel.query<Principal>(`${principalSelect} where p.tenant_id = $1::uuid and p.id = $2::uuid`, [
-    tenantId,
-    id,
-  ]);
-  return row ?? null;
+  return first(
+    await kernel.query<Principal>(`${principalSelect} where p.tenant_id = $1::uuid and p.id = $2::uuid`, [
+      tenantId,
+      id,
+    ]),
+  );
 }
 
 export async function listPrincipals(

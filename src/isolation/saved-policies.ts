@@ -26,8 +26,9 @@ function allowedBy(policies: readonly PolicyFacts[], kind: ShadowKind): string {
   return [...expressions(false), anyOf].join(' and ');
 }
 
+/** The kernel's schema as the catalogue prints it: our session has it in no search_path, so every name carries it. */
+const strictCall = /(?:"(?:[^"]|"")+"|\b\w+)\.current_tenant(_key)?\(\)/g;
+
 function neverStrict(expression: string): string {
-  return expression
-    .replace(/(?<![\w.])\w*\.?current_tenant\(\)/g, '(select tenantry.context_tenant())')
-    .replace(/(?<![\w.])\w*\.?current_tenant_key\(\)/g, '(select tenantry.context_tenant_key())');
+  return expression.replace(strictCall, (_, key = '') => `(select tenantry.context_tenant${key}())`);
 }

@@ -3,9 +3,9 @@ export type { Adopt, AdoptOptions, AdoptStatus, PlanResult, RunOptions, RunResul
 export type { Classification, Decisions, TableClass, TableDecision } from './classify.ts';
 export { type Conflict, describeConflict } from './conflicts.ts';
 export type { ForeignKey, Inspection, TableFacts } from './inspection.ts';
-export { planAdoption, type PlanDecisions } from './plan.ts';
+export { type PlanDecisions, planAdoption } from './plan.ts';
 export { readPlanFile, writePlanFile } from './plan-file.ts';
-export { type Phase, phases, type Plan, type Step, type TablePlan } from './plan-types.ts';
+export { type Phase, type Plan, phases, type Step, type TablePlan } from './plan-types.ts';
 export type { PreflightFinding } from './preflight.ts';
 export type { RootProposal } from './roots.ts';
 export type { AdoptEvent, OnEvent } from './run/events.ts';

@@ -1,5 +1,5 @@
 import { TenantryError } from '../errors.ts';
-import { classifyTables, type Classification, type Decisions, hasTenant } from './classify.ts';
+import { type Classification, classifyTables, type Decisions, hasTenant } from './classify.ts';
 import { graphOf, type UsageFacts } from './data-facts.ts';
 import { keyLabel } from './graph.ts';
 import type { Inspection, TableFacts, TableName } from './inspection.ts';

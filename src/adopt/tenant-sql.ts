@@ -1,6 +1,6 @@
 import { ident } from '../database/sql.ts';
-import { hasTenant } from './classify.ts';
 import type { TableClass } from './classify.ts';
+import { hasTenant } from './classify.ts';
 import type { ForeignKey, TableName } from './inspection.ts';
 
 /** What the SQL of a route needs to know of each table. */

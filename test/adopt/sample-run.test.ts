@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdoptEvent, createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { startWorkload } from '../../src/adopt/sample/index.ts';
-import { createPool } from '../../src/pool/index.ts';
 import { withTenant } from '../../src/context/index.ts';
+import { createPool } from '../../src/pool/index.ts';
 import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
@@ -84,6 +84,7 @@ describe('the sample shop from inspection to enforcement and back, while its old
     expect(stats.requests).toBeGreaterThan(100);
     expect(await workload.countLost(pool)).toBe(0);
     expect(undone.differences).toEqual([]);
+    expect(await db.query(`select table_name from tenantry.table_modes where table_schema <> 'tenantry'`)).toEqual([]);
     expect(await dumpSchema(db.admin)).toBe(before.own);
     expect(dumpByPostgres()).toBe(before.postgres);
     expect(await db.query('select 1 from tenantry.organizations')).toEqual([]);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { ClientLike } from '../../database/kernel.ts';
-import { type Queryable, renderSchema, type Row } from '../../database/sql.ts';
+import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { BackfillStep } from '../plan-types.ts';
 import type { BackfillCursor } from './state.ts';

@@ -1,10 +1,11 @@
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
 import type { LockOptions } from '../../database/locks.ts';
+import { runStatements } from '../../database/locks.ts';
 import type { Queryable, Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { Isolation } from '../../isolation/index.ts';
-import { type ModeStep, type Phase, phases, type Plan, type Step, type TablePlan } from '../plan-types.ts';
+import { type ModeStep, type Phase, type Plan, phases, type Step, type TablePlan } from '../plan-types.ts';
 import { type BackfillOptions, runBackfill } from './backfill-run.ts';
 import type { OnEvent } from './events.ts';
 import { takeLease } from './lease.ts';
@@ -14,13 +15,12 @@ import {
   type Finding,
   lockOptions,
   mark,
-  readFindings,
   type RunContext,
+  readFindings,
   runIndexStep,
   runTransaction,
   runTransactionStep,
 } from './steps-run.ts';
-import { runStatements } from '../../database/locks.ts';
 
 export interface EngineOptions {
   readonly pool: PoolLike;
@@ -70,8 +70,10 @@ export async function runUndo(options: EngineOptions, run: RunRow, to: Phase): P
       }
       await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table, undone: true });
     }
-    if (to === 'preflight') await options.state.closeUndone(options.pool, context.lease.fence);
-    else await options.state.setPhase(options.pool, context.lease.fence, to, 'forward');
+    if (to === 'preflight') {
+      await options.state.forgetTables(options.pool, run.plan);
+      await options.state.closeUndone(options.pool, context.lease.fence);
+    } else await options.state.setPhase(options.pool, context.lease.fence, to, 'forward');
   });
 }
 

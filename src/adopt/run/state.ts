@@ -170,6 +170,15 @@ export function createState(schema: string) {
       return rowCount === 1;
     },
 
+    /** A table that is as it was before is no longer one that isolation knows. */
+    async forgetTables(db: Queryable, plan: Plan): Promise<void> {
+      await db.query(
+        sql(`delete from tenantry.table_modes m using json_to_recordset($1::json) as t (schema text, name text)
+             where m.mode = 'off' and m.table_schema = t.schema and m.table_name = t.name`),
+        [JSON.stringify(plan.tables.map(({ schema: place, name }) => ({ schema: place, name })))],
+      );
+    },
+
     async closeUndone(db: Queryable, { runId, runner }: Fence): Promise<void> {
       // an organization that somebody joined meanwhile is kept
       await db.query(

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sqlStateOf } from '../../database/database-error.ts';
 import { describeBlocker } from '../../database/blockers.ts';
+import { sqlStateOf } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
 import { type LockOptions, runStatements, withLockRetry } from '../../database/locks.ts';
-import { type Queryable, renderSchema, type Row, type Statement } from '../../database/sql.ts';
+import { type Queryable, type Row, renderSchema, type Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { CheckStep, IndexStep, Step, TransactionStep } from '../plan-types.ts';
 import type { OnEvent } from './events.ts';

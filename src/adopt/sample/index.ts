@@ -1,4 +1,4 @@
 export { createSampleShop, type SampleShop, type SampleShopOptions } from './generate.ts';
-export { fixedQuery, leakyQuery, readOrder, type RefundRow } from './leak.ts';
+export { fixedQuery, leakyQuery, type RefundRow, readOrder } from './leak.ts';
 export { shopTables } from './schema.ts';
 export { type Deployment, startWorkload, type Workload, type WorkloadOptions, type WorkloadStats } from './workload.ts';

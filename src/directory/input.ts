@@ -11,7 +11,7 @@ export function parseInput<S extends z.ZodType>(schema: S, input: unknown): z.ou
   if (result.success) {
     const path = zeroBytePath(result.data, []);
     if (path === undefined) return result.data;
-    const field = path.join('.') || 'input';
+    const field = fieldOf(path);
     const problem = 'contains a zero byte, which PostgreSQL has no room for';
     throw new TenantryError('TNT_INPUT_INVALID', `${field}: ${problem}.`, {
       details: { problems: [{ field, problem }] },
@@ -19,11 +19,13 @@ export function parseInput<S extends z.ZodType>(schema: S, input: unknown): z.ou
   }
   const problems = result.error.issues.map(({ path, message, code }) => {
     const keys = code === 'unrecognized_keys' ? 'has an unknown field' : message;
-    return { field: path.join('.') || 'input', problem: keys };
+    return { field: fieldOf(path), problem: keys };
   });
-  const first = problems[0] ?? { field: 'input', problem: 'is not valid' };
-  throw new TenantryError('TNT_INPUT_INVALID', `${first.field}: ${first.problem}.`, { details: { problems } });
+  const [first] = problems.map(({ field, problem }) => `${field}: ${problem}.`);
+  throw new TenantryError('TNT_INPUT_INVALID', String(first), { details: { problems } });
 }
+
+const fieldOf = (path: readonly PropertyKey[]): string => (path.length === 0 ? 'input' : path.map(String).join('.'));
 
 /** Whether a text can be stored or looked up at all. */
 export const isText = (value: string): boolean => !value.includes('\0');

@@ -54,6 +54,7 @@ export async function seedTestUser(kernel: Kernel, options: SeedTestUserOptions)
     }
     const after = await personal();
     const tenantId = after[0]?.id;
+    /* v8 ignore next -- create() has just returned it: a fault of ours alone could lead here */
     if (tenantId === undefined) throw new TenantryError('TNT_INTERNAL', 'The personal organization was not stored.');
     return withTenant({ tenantId, userId }, async () => {
       const workspaces = createWorkspaces(kernel);

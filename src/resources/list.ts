@@ -45,7 +45,7 @@ class Parameters {
 export function listStatement(
   tenantId: string,
   query: ResourceListQuery,
-  { after, wide = false }: { after?: { value: string; id: string } | undefined; wide?: boolean } = {},
+  { after, wide }: { after?: { value: string; id: string } | undefined; wide: boolean },
 ): ListStatement {
   const p = new Parameters();
   const tenant = p.add(tenantId, 'uuid');

@@ -140,6 +140,6 @@ export async function listPrincipals(
 }
 
 export async function callerPrincipals(kernel: Kernel): Promise<string[]> {
-  const [row] = await kernel.query<{ ids: string[] }>('select tenantry.caller_principals() as ids');
-  return row?.ids ?? [];
+  const rows = await kernel.query<{ ids: string[] }>('select tenantry.caller_principals() as ids');
+  return rows.flatMap((row) => row.ids);
 }

@@ -129,6 +129,22 @@ describe('the command on a database', () => {
     expect((await run(`isolation explain public.notes id`)).code).toBe(2);
   });
 
+  it('makes, lists and shows organizations; names an unknown tenant, an invalid slug and a taken one', async () => {
+    const make = (slug: string) => run(`organizations create --name Acme --slug ${slug} --admin ann@example.com`);
+    expect((await make('acme')).code).toBe(0);
+    const taken = await make('acme');
+    expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('TNT_SLUG_TAKEN')]);
+    const invalid = await make('Acme_1');
+    expect([invalid.code, invalid.err]).toEqual([2, expect.stringMatching(/TNT_INPUT_INVALID.*slug/)]);
+    expect(invalid.err.trim().split('\n')).toHaveLength(2);
+    expect((await run('organizations list')).out).toContain('acme');
+    expect(JSON.parse((await run('organizations show acme --json')).out)).toMatchObject({ slug: 'acme', members: 1 });
+    const unknown = await run('organizations show nobody');
+    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('TNT_TENANT_UNKNOWN')]);
+    const other = await run('isolation explain public.notes id=1 --tenant 0198c7a0-0000-7000-8000-000000000009');
+    expect(other.err).toContain('TNT_TENANT_UNKNOWN');
+  });
+
   it('names a table that another tool changed, and one that does not exist', async () => {
     await db.query('alter table notes disable row level security');
     const status = await run('isolation status');

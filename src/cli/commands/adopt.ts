@@ -60,6 +60,33 @@ const inspect: Command = {
   },
 };
 
+const classify: Command = {
+  name: 'adopt classify',
+  summary: 'Show each table’s class with its reason; writes nothing.',
+  examples: [
+    'tenantry adopt classify --root public.shops',
+    'tenantry adopt classify --constant "System Tenant" --json',
+  ],
+  options: {
+    root: { type: 'string', value: 'TABLE', help: 'The table whose rows are the tenants. Defaults to the likeliest.' },
+    constant: { type: 'string', value: 'NAME', help: 'One organization of this name takes every row.' },
+  },
+  async run(input) {
+    const adopt = await adoptOf(input, { migrated: false });
+    const constant = input.option('constant');
+    const root = input.option('root') ?? (constant === undefined ? (await adopt.inspect()).roots[0]?.table : undefined);
+    if (root === undefined && constant === undefined)
+      throw new TenantryError('TNT_USAGE', 'No table looks like the tenant: use --root or --constant.');
+    const classes = await adopt.classify({
+      ...(root === undefined ? {} : { root }),
+      ...(constant === undefined ? {} : { constant }),
+    });
+    printClasses(input, classes);
+    input.terminal.result(classes);
+    return classes.some((table) => table.class === 'undecided') ? 3 : 0;
+  },
+};
+
 const plan: Command = {
   name: 'adopt plan',
   summary: 'Write tenantry.plan.yaml: each table’s class with its reason, for a person to decide.',
@@ -280,4 +307,4 @@ function size(bytes: number): string {
   return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
-export const adoptCommands = [inspect, plan, run, status, verify, undo];
+export const adoptCommands = [inspect, classify, plan, run, status, verify, undo];

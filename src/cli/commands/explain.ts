@@ -1,3 +1,4 @@
+import { renderSchema } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import { createIsolation } from '../../isolation/index.ts';
 import type { Command } from '../command.ts';
@@ -34,7 +35,16 @@ export const explainCommand: Command = {
     const userId = input.option('user');
     const tenantKey = input.option('tenant-key');
     const login = input.option('login');
-    const answer = await createIsolation({ admin: (await input.database()).admin(), schema }).explain({
+    const admin = (await input.database()).admin();
+    if (tenantId !== undefined) {
+      const { rowCount } = await admin.query(
+        renderSchema('select from tenantry.organizations where id::text = lower($1::text)', schema),
+        [tenantId],
+      );
+      if (rowCount === 0)
+        throw new TenantryError('TNT_TENANT_UNKNOWN', `--tenant: there is no organization ${tenantId}.`);
+    }
+    const answer = await createIsolation({ admin, schema }).explain({
       table,
       key: keyOf(pairs),
       operation,

@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { isolationCommands } from './isolation.ts';
 import { migrateCommands } from './migrate.ts';
+import { organizationCommands } from './organizations.ts';
 import { protectCommand } from './protect.ts';
 import { seedCommand } from './seed.ts';
 import { serveCommand } from './serve.ts';
@@ -15,6 +16,7 @@ export const commands: readonly Command[] = [
   initCommand,
   ...migrateCommands,
   seedCommand,
+  ...organizationCommands,
   protectCommand,
   ...isolationCommands,
   explainCommand,

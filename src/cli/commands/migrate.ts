@@ -99,4 +99,22 @@ function printDone(
   terminal.result(done.map(({ id, name }) => ({ id, name })));
 }
 
-export const migrateCommands = [up, down, status];
+const script: Command = {
+  name: 'migrate',
+  summary: 'Print all migrations as SQL with --sql, for those who run theirs with another tool.',
+  description: 'Subcommands: migrate up, migrate down, migrate status.',
+  examples: ['tenantry migrate --sql > tenantry.sql'],
+  options: sqlOption,
+  async run(input) {
+    if (!input.flag('sql'))
+      throw new TenantryError('TNT_USAGE', 'Say what to do: up, down, status, or --sql.', {
+        hint: 'See: tenantry migrate up --help',
+      });
+    const { schema } = await input.config();
+    const sql = migrationScript(listMigrations(schema), schema, 'up');
+    input.terminal.line(sql);
+    input.terminal.result({ sql });
+  },
+};
+
+export const migrateCommands = [up, down, status, script];

@@ -7,7 +7,8 @@ import type { TransactionContext } from './decide.ts';
 import { refusal } from './admission.ts';
 import type { BackendMessage, ClientInternals, IdleItem, TransactionStatus } from './pg-internals.ts';
 import { PreparedStatements } from './prepared.ts';
-import { TenantQuery } from './query.ts';
+import { type Settle, TenantQuery } from './query.ts';
+import { queryReused } from './refusals.ts';
 import { queryRequest, settleWith } from './request.ts';
 import type { PoolSettings } from './settings.ts';
 import { settingsOf } from './settings.ts';
@@ -15,7 +16,7 @@ import { countersName, countersText } from './shadow.ts';
 import { ShadowWatch } from './shadow-watch.ts';
 import type { Leftover } from './statement-class.ts';
 import type { Submittable } from './submittable.ts';
-import { scopeSubmittable, tagScope, taggedScope, textOf } from './submittable.ts';
+import { scopeSubmittable, tagScope, taggedScope, takeOnce, textOf } from './submittable.ts';
 import type { TextEntry } from './texts.ts';
 import { watchQuery } from './watch.ts';
 import { WireWriter } from './wire.ts';
@@ -26,6 +27,7 @@ type Query = (this: TenantClient, query: unknown, values?: unknown, callback?: u
 const driver = BaseClient.prototype as unknown as { connect: Connect; query: Query };
 
 const sharedWriter = new WireWriter();
+const borrowed = ['notice', 'notification'] as const;
 const noTransaction: TransactionContext = { sent: undefined, stale: false };
 const transactionTag = /^(?:BEGIN|START|COMMIT|ROLLBACK)/;
 
@@ -39,6 +41,8 @@ export class TenantClient extends BaseClient {
   transaction: TransactionContext = noTransaction;
   /** What the next borrower must not find. */
   leftover: Leftover | undefined = undefined;
+  /** Listeners that were there before anybody borrowed it: see `forgetBorrower`. */
+  #ownListeners: ReadonlySet<unknown> | undefined = undefined;
   /** Lent out by the pool itself: the loss of the connection is the query's error, not an event. */
   leased = false;
   /** Its place among the pool's idle clients while it is lent for one query. */
@@ -104,6 +108,8 @@ export class TenantClient extends BaseClient {
 
   /** What is dropped or noted while a query object of pg is the active one. */
   #passed(name: string | symbol, message: unknown): boolean {
+    // pg asks for pages with a Flush: after an error the server would wait for a Sync that pg never sends
+    if (name === 'errorMessage' && (this._activeQuery as { rows?: unknown } | null)?.rows) this.connection.sync();
     if (this.skip > 0) {
       if (name === 'parseComplete' || name === 'bindComplete') return true;
       if (name === 'commandComplete') {
@@ -143,6 +149,19 @@ export class TenantClient extends BaseClient {
     this.transaction = { sent: scope.identity, stale: false };
   }
 
+  rememberListeners(): void {
+    this.#ownListeners ??= new Set(borrowed.flatMap((event) => this.rawListeners(event)));
+  }
+
+  /** Takes away what a borrower listens with: it would hear what is said to the next one. */
+  forgetBorrower(): void {
+    for (const event of borrowed) {
+      for (const listener of this.rawListeners(event)) {
+        if (this.#ownListeners?.has(listener) === false) this.off(event, listener as () => void);
+      }
+    }
+  }
+
   leaves(entry: TextEntry): void {
     if (entry.leftover !== undefined && this.settings.prepares) this.leftover = entry.leftover;
   }
@@ -153,6 +172,10 @@ export class TenantClient extends BaseClient {
     } else if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL') {
       this.prepared.clear();
       this.forgetContextStatement();
+      // what pg itself remembers of named statements
+      const { parsedStatements, submittedNamedStatements } = this.connection;
+      for (const names of [parsedStatements, submittedNamedStatements])
+        for (const name of Object.keys(names)) delete names[name];
     }
   }
 
@@ -256,13 +279,15 @@ export class TenantClient extends BaseClient {
     const scope = settings.fixedScope ?? (taggedScope(query) ?? { scope: currentScope() }).scope;
     const entry = settings.texts.entry(textOf(query));
     tagScope(query, scope);
-    const refused = refusal(settings, entry, scope);
+    const refused = takeOnce(query) ? refusal(settings, entry, scope) : queryReused();
     if (refused !== undefined) {
-      process.nextTick(() => query.handleError(refused, this.connection));
+      const given = [query.callback, values, callback].find((one) => typeof one === 'function') as Settle | undefined;
+      // without a callback a query object tells its listeners
+      process.nextTick(() => (given === undefined ? query.handleError(refused, this.connection) : given(refused)));
       return;
     }
     if (entry.kind !== 'copy') scopeSubmittable(this, query, entry, scope);
-    else if (scope?.identity !== undefined) bracketCopy(this, query, scope);
+    else if (scope !== undefined) bracketCopy(this, query, scope);
     driver.query.call(this, query, values, callback);
   }
 }

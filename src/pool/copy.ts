@@ -30,6 +30,7 @@ export function bracketCopy(client: TenantClient, query: Submittable, scope: Con
   const ready = query.handleReadyForQuery.bind(query);
   let failure: Error | undefined;
   let opened = false;
+  let sent = false;
   let copied = false;
 
   const commit = step(
@@ -56,11 +57,12 @@ export function bracketCopy(client: TenantClient, query: Submittable, scope: Con
       }
       opened = status === 'I';
       connection.query(`${opened ? 'begin; ' : ''}${client.settings.prelude(scope).simple(scope)}`);
+      sent = true;
       client.contextSent(scope);
       return null;
     },
     () => {
-      client.contextSent(scope); // its BEGIN made it look stale
+      if (sent) client.contextSent(scope); // its BEGIN made it look stale
       closeBehind();
     },
     (error) => {

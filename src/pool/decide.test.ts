@@ -34,6 +34,9 @@ describe('decide', () => {
     ['E', 'control', 'me', mine, 'plain'],
     ['E', 'query', 'me', stale, 'plain'],
     ['E', 'query', 'me', theirs, 'plain'],
+    ['E', 'several', 'me', mine, 'plain'],
+    ['E', 'several', 'me', theirs, 'changed'],
+    ['T', 'outside', 'me', theirs, 'changed'],
   ])('%s %s of %s, transaction %o: %s', (status, kind, identity, transaction, decision) => {
     expect(decide(status, kind, identity, transaction)).toBe(decision);
   });

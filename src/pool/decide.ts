@@ -35,11 +35,14 @@ export function decide(
   identity: string | undefined,
   transaction: TransactionContext,
 ): Decision {
-  // A prefix would fail with 25P02, and the ROLLBACK behind it would be skipped.
-  if (status === 'E') return 'plain';
-  if (needsNoContext(kind)) return 'plain';
+  const others = transaction.sent !== undefined && transaction.sent !== identity;
+  // A prefix would fail with 25P02, and the ROLLBACK behind it would be skipped. A text that first rolls back to a
+  // savepoint and then reads would read as whoever began the transaction.
+  if (status === 'E') return kind === 'several' && others ? 'changed' : 'plain';
+  // inside a transaction the server refuses what it truly cannot run there; the rest must not slip past the context
+  if (needsNoContext(kind) && !(kind === 'outside' && status === 'T')) return 'plain';
   if (status === 'T' && transaction.sent !== undefined) {
-    if (transaction.sent !== identity) return 'changed';
+    if (others) return 'changed';
     return transaction.stale ? 'prefix' : 'plain';
   }
   return identity === undefined ? 'plain' : 'prefix';

@@ -43,6 +43,7 @@ export interface ConnectionInternals extends EventEmitter {
   readonly submittedNamedStatements: Record<string, string | undefined>;
   query(text: string): void;
   sync(): void;
+  sendCopyFail(message: string): void;
   connect(port: number | string, host?: string): void;
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;

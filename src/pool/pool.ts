@@ -64,6 +64,7 @@ export class TenantPool extends BasePool implements Lender {
     attachSettings(this.options, this.settings);
     // lost while it is checked out and runs nothing, a connection would end the process; its next query fails all the same
     this.on('connect', (client) => client.on('error', () => {}));
+    this.on('acquire', (client) => (client as unknown as TenantClient).rememberListeners());
     const { onConnect } = this.options;
     if (onConnect !== undefined)
       this.options.onConnect = (client) => runInScope(setup, () => onConnect(client)) as never;
@@ -200,6 +201,7 @@ export class TenantPool extends BasePool implements Lender {
 
   override _release(client: TenantClient, idleListener: IdleListener, error?: Error | boolean): void {
     const usable = !error && !this.ending && client._queryable && !client._ending;
+    client.forgetBorrower();
     if (!usable || client.clean) {
       super._release(client, idleListener, error);
       return;

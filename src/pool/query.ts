@@ -81,7 +81,9 @@ export class TenantQuery {
     const { entry, scope } = this;
     const status = client.statusAtSubmit;
     const decision =
-      scope === undefined || entry.outside ? 'plain' : decide(status, entry.kind, scope.identity, client.transaction);
+      scope === undefined || (entry.outside && status === 'I')
+        ? 'plain'
+        : decide(status, entry.kind, scope.identity, client.transaction);
     if (decision === 'changed') return contextChanged();
     if (entry.kind === 'call' && status === 'I' && decision === 'prefix') return callRefused();
     if (entry.copiesFromClient) return copyNeedsStream();
@@ -171,6 +173,10 @@ export class TenantQuery {
         break;
       case 'parseComplete':
         if (this.#skip === 0) this.#parsing = false;
+        break;
+      case 'copyInResponse':
+        // a COPY FROM STDIN among several statements: nobody will bring the data, and the server would wait for ever
+        this.client?.connection.sendCopyFail('No source stream defined');
         break;
       default:
         break;

@@ -7,6 +7,14 @@ export function contextChanged(): TenantryError {
   );
 }
 
+export function queryReused(): TenantryError {
+  return new TenantryError(
+    'TNT_QUERY_UNSUPPORTED',
+    'This query object was given to a connection before, and keeps the context of that time; nothing was sent.',
+    { hint: 'Make a new object for each query.' },
+  );
+}
+
 export function callRefused(): TenantryError {
   return new TenantryError(
     'TNT_QUERY_UNSUPPORTED',

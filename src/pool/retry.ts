@@ -11,6 +11,8 @@ interface ServerError {
   readonly code?: string;
   readonly routine?: string;
   readonly phase?: string;
+  /** Present when it was raised inside a function: the statement itself is an ordinary one. */
+  readonly where?: string;
 }
 
 /**
@@ -18,9 +20,10 @@ interface ServerError {
  * their transaction.
  */
 export function retryAfter(error: Error, query: { prefixed: boolean; named: boolean }): Retry | undefined {
-  const { code, routine, phase } = error as ServerError;
+  const { code, routine, phase, where } = error as ServerError;
   if (code === '26000') return phase === 'context' ? 'context' : query.named ? 'statement' : undefined;
   if (code === '0A000' && routine === 'RevalidateCachedQuery') return query.named ? 'statement' : undefined;
-  if (code === '25001' && routine === 'PreventInTransactionBlock') return query.prefixed ? 'outside' : undefined;
+  if (code === '25001' && routine === 'PreventInTransactionBlock' && where === undefined)
+    return query.prefixed ? 'outside' : undefined;
   return undefined;
 }

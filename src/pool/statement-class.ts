@@ -136,7 +136,8 @@ const localSetConfig = /set_config\s*\((?:[^()']|'(?:[^']|'')*'|\((?:[^()']|'(?:
 function leftoverInside(text: string, first: string, words: readonly string[]): Leftover | undefined {
   if (/set_config/i.test(text) && /set_config/i.test(text.replace(localSetConfig, ''))) return 'setting';
   if (/pg_(?:try_)?advisory_lock/i.test(text)) return 'advisory lock';
-  if (words.includes('temp') || words.includes('temporary') || words.includes('pg_temp')) {
+  // an ORM quotes its names: "pg_temp"."cart"
+  if (words.includes('temp') || words.includes('temporary') || /\bpg_temp/i.test(text)) {
     return /on\s+commit\s+drop/i.test(text) ? undefined : 'temporary table';
   }
   // The body of a DO block is a string: what it does is told from its words, rather too often than too seldom.

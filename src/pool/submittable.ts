@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import pg from 'pg';
 import type { ContextScope } from '../context/scope.ts';
+import { ident } from '../database/sql.ts';
 import type { TenantClient } from './client.ts';
 import { decide } from './decide.ts';
 import { contextChanged } from './refusals.ts';
@@ -20,6 +21,7 @@ export interface Submittable extends Submission {
 }
 
 const scopes = new WeakMap<object, { readonly scope: ContextScope | undefined }>();
+const given = new WeakSet<object>();
 
 export function isSubmittable(config: unknown): config is Submittable {
   return typeof (config as { submit?: unknown }).submit === 'function';
@@ -34,9 +36,18 @@ export function taggedScope(query: Submittable): { readonly scope: ContextScope 
   return scopes.get(query);
 }
 
+/** False when the object was given to a connection before: it still carries the context, and the rows, of that time. */
+export function takeOnce(query: Submittable): boolean {
+  if (given.has(query)) return false;
+  given.add(query);
+  return true;
+}
+
+/** Its text; for one that names a statement prepared before, or whose text cannot be known, an EXECUTE. */
 export function textOf(query: Submittable): string {
   const text = query.text ?? query.cursor?.text;
-  return typeof text === 'string' ? text : '';
+  if (typeof text === 'string' && (text !== '' || query.name === undefined)) return text;
+  return `execute ${ident(query.name ?? 'unknown')}`;
 }
 
 /** Makes a query object carry the context in front of whatever it writes when it is submitted. */

@@ -449,8 +449,12 @@ declare
   subject_tenant uuid := (subject ->> 'tenant_id')::uuid;
 begin
   if tg_op = 'INSERT' then
-    insert into tenantry.principals (tenant_id, id, kind) values (subject_tenant, subject_id, tg_argv[0])
-      on conflict (tenant_id, id) do update set removed_at = null;
+    -- A member who comes back is the principal of before. Anything else would speak with the rights of whom it is named after.
+    insert into tenantry.principals as p (tenant_id, id, kind) values (subject_tenant, subject_id, tg_argv[0])
+      on conflict (tenant_id, id) do update set removed_at = null where p.kind = 'user' and excluded.kind = 'user';
+    if not found then
+      raise exception 'the id % is another principal''s in this organization', subject_id using errcode = '23505', constraint = 'principals_pkey';
+    end if;
   else
     begin
       delete from tenantry.principals p where p.tenant_id = subject_tenant and p.id = subject_id;
@@ -491,6 +495,11 @@ begin
     return new;
   end if;
   if tg_op = 'UPDATE' then
+    if tg_table_name = 'invitations' then
+      if old.revoked_at is not null and new.revoked_at is null then
+        raise exception 'a revoked invitation stays revoked' using errcode = '42501';
+      end if;
+    end if;
     if (old.role, old.role_id) is not distinct from (new.role, new.role_id) then
       return new;
     end if;
@@ -509,7 +518,7 @@ begin
 end $$;
 create trigger member_role_guard before insert or update of role, role_id on tenantry.org_members
   for each row execute function tenantry.guard_role();
-create trigger invitation_role_guard before insert or update of role, role_id on tenantry.invitations
+create trigger invitation_role_guard before insert or update of role, role_id, revoked_at on tenantry.invitations
   for each row execute function tenantry.guard_role();
 
 -- An organization that has administrators keeps at least one; the lock makes two who demote each other take turns.
@@ -678,9 +687,10 @@ grant select on tenantry.system_roles, tenantry.users, tenantry.organizations, t
 grant update (name), delete on tenantry.users to tenantry_app;
 grant insert (id, name, slug, description, kind, settings, data_region, created_by), delete,
   update (name, slug, description, settings, data_region) on tenantry.organizations to tenantry_app;
-grant insert, delete, update (name, description, permissions) on tenantry.roles to tenantry_app;
+-- The ids of teams and roles are their principals': the database makes them.
+grant insert (tenant_id, name, description, permissions), delete, update (name, description, permissions) on tenantry.roles to tenantry_app;
 grant insert, delete, update (role, role_id, name, gmail_connected) on tenantry.org_members to tenantry_app;
-grant insert, delete, update (name, slug, description) on tenantry.teams to tenantry_app;
+grant insert (tenant_id, name, slug, description), delete, update (name, slug, description) on tenantry.teams to tenantry_app;
 grant insert, delete on tenantry.team_members to tenantry_app;
 grant select (tenant_id, id, email, email_key, role, role_id, invited_by, accepted_by, expires_at, accepted_at, revoked_at, created_at, updated_at),
   insert (tenant_id, email, role, role_id, token_hash, invited_by, expires_at), delete, update (revoked_at)

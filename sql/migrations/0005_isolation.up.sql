@@ -102,27 +102,52 @@ end $$;
 grant execute on function tenantry.shadow_miss(pg_catalog.oid, pg_catalog."char") to public;
 grant execute on function tenantry.shadow_without_context(pg_catalog.oid, pg_catalog."char") to public;
 
--- The recorder's only way in: adds up, never replaces, and never lowers a verdict.
+-- The recorder's only way in: adds up, never replaces, never lowers a verdict. What is written here comes from the
+-- application, so it is bounded: beyond 20,000 kinds new ones are counted per table and operation alone, and no time is
+-- in the future.
 create function tenantry.record_shadow_misses(misses jsonb) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  room bigint := 20000 - (select count(*) from (select from tenantry.shadow_misses limit 20000) x);
+  verdicts constant text[] := array['unconfirmed', 'examined', 'confirmed'];
   recorded integer;
 begin
   insert into tenantry.shadow_misses as known
     (table_schema, table_name, operation, fingerprint, call_site, tenant_id, "rows", occurrences, status, statement, first_seen, last_seen)
-  select m.table_schema, m.table_name, m.operation, left(m.fingerprint, 200), left(coalesce(m.call_site, ''), 500), m.tenant_id,
-         greatest(m."rows", 0), greatest(m.occurrences, 0), coalesce(m.status, 'unconfirmed'), left(coalesce(m.statement, ''), 4000),
-         coalesce(m.first_seen, now()), coalesce(m.last_seen, now())
-  from jsonb_to_recordset(misses) as m(table_schema text, table_name text, operation text, fingerprint text, call_site text,
-       tenant_id uuid, "rows" bigint, occurrences bigint, status text, statement text, first_seen timestamptz, last_seen timestamptz)
+  with given as (
+    select left(coalesce(m.table_schema, ''), 63) as table_schema, left(coalesce(m.table_name, ''), 63) as table_name, m.operation,
+      left(m.fingerprint, 200) as fingerprint, left(coalesce(m.call_site, ''), 500) as call_site, m.tenant_id,
+      greatest(m."rows", 0) as "rows", greatest(m.occurrences, 0) as occurrences,
+      coalesce(array_position(verdicts, m.status), 1) as verdict, left(coalesce(m.statement, ''), 4000) as statement,
+      least(m.first_seen, now()) as first_seen, least(m.last_seen, now()) as last_seen
+    from jsonb_to_recordset(misses) as m(table_schema text, table_name text, operation text, fingerprint text, call_site text,
+         tenant_id uuid, "rows" bigint, occurrences bigint, status text, statement text, first_seen timestamptz, last_seen timestamptz)
+  ), placed as (
+    select g.*, exists (
+      select from tenantry.shadow_misses s
+      where s.table_schema = g.table_schema and s.table_name = g.table_name and s.operation = g.operation
+        and s.fingerprint = g.fingerprint and s.call_site = g.call_site and s.tenant_id is not distinct from g.tenant_id) as seen
+    from given g
+  ), kept as (
+    select p.*, p.seen or row_number() over (partition by p.seen) <= room as detailed from placed p
+  ), bounded as (
+    -- a protected table keeps its name: its enforcement waits for what is confirmed
+    select k.*, k.detailed or exists (
+      select from tenantry.table_modes t where t.table_schema = k.table_schema and t.table_name = k.table_name) as named
+    from kept k
+  )
+  select case when b.named then b.table_schema else '' end, case when b.named then b.table_name else '' end, b.operation,
+    case when b.detailed then b.fingerprint else 'overflow' end, case when b.detailed then b.call_site else '' end,
+    case when b.detailed then b.tenant_id end, sum(b."rows"), sum(b.occurrences), verdicts[max(b.verdict)],
+    max(case when b.detailed then b.statement else '' end), min(b.first_seen), max(b.last_seen)
+  from bounded b
+  group by 1, 2, 3, 4, 5, 6
   on conflict (table_schema, table_name, operation, fingerprint, call_site, tenant_id) do update set
     "rows" = known."rows" + excluded."rows",
     occurrences = known.occurrences + excluded.occurrences,
     last_seen = greatest(known.last_seen, excluded.last_seen),
     statement = case when known.statement = '' then excluded.statement else known.statement end,
-    status = case when 'confirmed' in (known.status, excluded.status) then 'confirmed'
-                  when 'examined' in (known.status, excluded.status) then 'examined'
-                  else 'unconfirmed' end;
+    status = verdicts[greatest(array_position(verdicts, known.status), array_position(verdicts, excluded.status))];
   get diagnostics recorded = row_count;
   return recorded;
 end $$;

@@ -1,8 +1,9 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { TenantryError } from '../../errors.ts';
 import { type Account, canReach } from './account.ts';
+import { assertPrivate, ensurePrivateFolder } from './private-folder.ts';
 
 /** Where `initdb` and `postgres` are. */
 export interface Binaries {
@@ -55,9 +56,12 @@ function packageFolderBySearch(name: string): string {
 }
 
 function copyFor(native: string, target: string): string {
-  if (existsSync(target)) return target;
+  ensurePrivateFolder(dirname(target), dirname(target));
+  if (existsSync(target)) {
+    assertPrivate(target);
+    return target;
+  }
   const half = `${target}.${process.pid}`;
-  mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
   cpSync(native, half, { recursive: true, verbatimSymlinks: true });
   try {
     renameSync(half, target);

@@ -18,6 +18,7 @@ import pg from 'pg';
 import { TenantryError } from '../../errors.ts';
 import { type Account, canReach, serverAccount } from './account.ts';
 import { type Binaries, embeddedBinaries } from './binaries.ts';
+import { ensurePrivateFolder, sharedPlace, sharedPlaceOf } from './private-folder.ts';
 import { withStartLock } from './start-lock.ts';
 import { isAlive, type RunningServer, readServerState, removeServerState, writeServerState } from './state.ts';
 
@@ -72,7 +73,7 @@ async function startIn(folder: string, account: Account, options: EmbeddedOption
 
   const binaries: Binaries =
     options.binaries === undefined
-      ? embeddedBinaries(account, '/var/tmp/tenantry')
+      ? embeddedBinaries(account, sharedPlace)
       : { folder: options.binaries, version: 'system' };
   const data = join(folder, 'data');
   const password = initialise(binaries, account, folder, data);
@@ -151,9 +152,8 @@ async function joinRunning(folder: string): Promise<EmbeddedServer | undefined> 
 function placeFor(account: Account, folder: string): string {
   mkdirSync(folder, { recursive: true });
   if (account.uid === undefined || canReach(account, folder)) return folder;
-  const name = Buffer.from(folder).toString('base64url').slice(-80);
-  const elsewhere = join('/var/tmp/tenantry', name);
-  mkdirSync(elsewhere, { recursive: true, mode: 0o755 });
+  const elsewhere = sharedPlaceOf(folder);
+  ensurePrivateFolder(elsewhere, sharedPlace);
   writeFileSync(join(folder, 'moved-to'), `${elsewhere}\n`);
   return elsewhere;
 }

@@ -2,6 +2,13 @@ import type { Statement } from '../../database/sql.ts';
 import type { TablePlan } from '../plan-types.ts';
 import { type FunctionRole, functionName } from './names.ts';
 
+/** A body may hold names of tables, and a name may hold any tag. */
+function dollarQuoted(body: string): string {
+  let tag = 'body';
+  while (body.includes(`$${tag}`)) tag += '_';
+  return `$${tag}$\n${body}$${tag}$`;
+}
+
 /** A trigger function of a table and the way back. It runs as tenantry_owner, whom no policy blinds. */
 export function triggerFunction(
   role: FunctionRole,
@@ -13,7 +20,7 @@ export function triggerFunction(
     up: [
       {
         purpose: `what the ${role} trigger of ${table.table} does`,
-        text: `create or replace function ${name}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$\n${body}$body$`,
+        text: `create or replace function ${name}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as ${dollarQuoted(body)}`,
       },
       { purpose: 'it runs as the owner of the tables', text: `alter function ${name}() owner to tenantry_owner` },
       {

@@ -22,8 +22,8 @@ import type { Peer } from './scoped/peers.ts';
 // What a query costs that is scoped to a tenant: by hand, by Tenantry, by a transaction around it.
 
 const options = benchOptions();
-const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 9 : 25));
-const batch = Number(process.env['BATCH'] ?? (options.quick ? 1_200 : 2_500));
+const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 5 : 25));
+const batch = Number(process.env['BATCH'] ?? (options.quick ? 600 : 2_500));
 
 interface Statement {
   readonly scoped: string;
@@ -47,7 +47,7 @@ function statements({ perTenant }: ScopedData): Record<'point' | 'list', Stateme
   };
 }
 
-const tailRate = 1_500;
+const tailRate = 1_000;
 
 /** The usual way to tell policies who asks: four round trips. */
 async function inTransaction(pool: pg.Pool, query: pg.QueryConfig, tenant: string): Promise<void> {
@@ -130,7 +130,7 @@ try {
     const { scoped, byHand, values } = texts.point;
     const plain = plainPool(8, far.href);
     const tenantry = tenantPool(8, { connectionString: far.href });
-    const operations = options.quick ? 600 : 1_500;
+    const operations = options.quick ? 400 : 1_500;
     const each = (name: string, operation: (i: number) => Promise<unknown>): BenchCase => ({
       name,
       operations,
@@ -145,7 +145,7 @@ try {
         inTransaction(plain, { name: 'far', text: scoped, values: values(i) }, tenantOf(i)),
       ),
     ];
-    const results = await interleave(cases, { rounds: options.quick ? 5 : 11, ...pidOption });
+    const results = await interleave(cases, { rounds: options.quick ? 3 : 11, warmup: 1, ...pidOption });
     const baseline = results.get('plain pg, named') as BenchResult;
     kept['2 ms away'] = [...results.values()];
     printTable(

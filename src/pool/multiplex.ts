@@ -72,7 +72,7 @@ export class Multiplexer {
    * @param overflow runs a query on a connection of its own
    */
   constructor(options: MultiplexOptions, open: () => Promise<TenantClient>, overflow: (query: TenantQuery) => void) {
-    const { connections = 4, depth = 8, slowAfter = 10 } = options;
+    const { connections = 4, depth = 4, slowAfter = 10 } = options;
     this.#connections = connections;
     this.#depth = depth;
     this.#slowAfter = slowAfter;

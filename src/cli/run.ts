@@ -187,6 +187,13 @@ function createInput(
   };
 }
 
+/** A URL that was given in the wrong place is repeated by messages about it: without what it holds in secret. */
+function withoutPasswords(text: string): string {
+  return text
+    .replace(/(\b[a-z][a-z\d+.-]*:\/\/[^\s/:@"]*:)[^\s"]*(?=@)/gi, '$1***')
+    .replace(/([?&]password=)[^\s&"]*/gi, '$1***');
+}
+
 /** One clear line with the code, and one with the next step. */
 function report(terminal: Terminal, thrown: unknown): number {
   const translated = translateDatabaseError(thrown);
@@ -196,13 +203,13 @@ function report(terminal: Terminal, thrown: unknown): number {
       : new TenantryError('TNT_INTERNAL', translated instanceof Error ? translated.message : String(translated), {
           cause: translated,
         });
-  if (terminal.json) terminal.result({ error: error.toJSON() });
+  if (terminal.json) terminal.result(JSON.parse(withoutPasswords(JSON.stringify({ error: error.toJSON() }))));
   else {
-    terminal.note(`${terminal.paint('bad', 'error')} ${error.code}: ${error.message}`);
+    terminal.note(`${terminal.paint('bad', 'error')} ${error.code}: ${withoutPasswords(error.message)}`);
     terminal.note(`${terminal.paint('dim', 'next')}  ${error.hint}`);
   }
   if (error.code === 'TNT_INTERNAL' && process.env['TENANTRY_DEBUG'] !== undefined)
-    terminal.note(String(error.cause instanceof Error ? error.cause.stack : ''));
+    terminal.note(withoutPasswords(String(error.cause instanceof Error ? error.cause.stack : '')));
   return error.exitCode;
 }
 

@@ -32,6 +32,10 @@ export function refusal(
 }
 
 /** Other settings (an encoding, a time zone) are the pooler's business; the context and the role are not. */
+const contextOrRole = /\bapp\.|\brole\b|\bauthorization\b/i;
+/** Its name comes with the values: it may be any. */
+const setsUnknown = /set_config\s*\(\s*(?!['\s])/i;
+
 function outlivesTransaction({ leftover, text }: TextEntry): boolean {
-  return leftover !== undefined && (leftover !== 'setting' || /\bapp\.|\brole\b|\bauthorization\b/i.test(text));
+  return leftover !== undefined && (leftover !== 'setting' || contextOrRole.test(text) || setsUnknown.test(text));
 }

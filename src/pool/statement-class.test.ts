@@ -30,6 +30,7 @@ describe('classify', () => {
     ['vacuum (analyze) a', 'outside'],
     ['create unique index concurrently on a (b)', 'outside'],
     ['drop index concurrently a', 'outside'],
+    ['create table a as select index, concurrently from notes', 'other'],
     ['reindex table concurrently a', 'outside'],
     ['reindex (verbose) database a', 'other'],
     ['reindex system a', 'outside'],

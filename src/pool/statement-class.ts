@@ -107,9 +107,9 @@ function isOutside(first: string, second: string, words: readonly string[]): boo
   if (first === 'alter') return second === 'system';
   if (first === 'cluster') return words.length === 1;
   if (first === 'create' || first === 'drop') {
-    return (
-      second === 'database' || second === 'tablespace' || (words.includes('index') && words.includes('concurrently'))
-    );
+    const index = words.indexOf('index', 1);
+    const concurrently = index <= 2 && words[index + 1] === 'concurrently'; // not: columns of CREATE TABLE … AS
+    return second === 'database' || second === 'tablespace' || (index > 0 && concurrently);
   }
   return first === 'reindex' && (words.includes('concurrently') || second === 'database' || second === 'system');
 }

@@ -28,7 +28,14 @@ export function createApp({ token, ready, onError = () => {}, ...tenancy }: AppO
   }
   const app = new Hono();
   app.use(secureHeaders());
-  app.use(bodyLimit({ maxSize: 1024 * 1024 }));
+  app.use(
+    bodyLimit({
+      maxSize: 1024 * 1024,
+      onError: () => {
+        throw new TenantryError('TNT_INPUT_INVALID', 'The body is larger than 1 MiB.');
+      },
+    }),
+  );
   app.onError((error, c) => {
     const known =
       error instanceof TenantryError

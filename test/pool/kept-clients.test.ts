@@ -2,7 +2,7 @@ import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { afterEach, describe, expect, it } from 'vitest';
 import { withSystem } from '../../src/context/index.ts';
-import { asA, asB, count, poolFixture } from './fixture.ts';
+import { asA, asB, count, poolFixture, tenantA } from './fixture.ts';
 
 const fixture = poolFixture({ max: 1 });
 const changed = { code: 'TNT_CONTEXT_CHANGED' };
@@ -139,6 +139,14 @@ describe('D5 a connection carries nothing over to the next request', () => {
     });
     expect((await asB(() => pool.query(named))).rowCount).toBe(5);
   });
+});
+
+it('D5 behind a transaction pooler a setting whose name comes with the values is refused: it could be the context', async () => {
+  const pool = fixture.open({ max: 1, pooler: 'transaction' });
+  const set = (local: boolean) => pool.query(`select set_config( $1, $2, ${local})`, ['app.tenant_id', tenantA]);
+  await expect(asA(() => set(false))).rejects.toMatchObject({ code: 'TNT_QUERY_UNSUPPORTED' });
+  await asA(() => set(true));
+  expect(await withSystem('count', () => count(pool))).toBe(0);
 });
 
 it('D5 a query in batches of rows is refused without a context, by its own promise', async () => {

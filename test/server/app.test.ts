@@ -51,6 +51,11 @@ describe('D8: the HTTP application', () => {
     }
   });
 
+  it('refuses a body that is too large as the fault of the caller', async () => {
+    const response = await app.request('/_int/tenancy/ping', { method: 'POST', body: 'x'.repeat(1_100_000) });
+    expect([response.status, errors.length]).toEqual([400, 0]);
+  });
+
   it('D5: mixes up no two of 200 requests at a time over four connections', async () => {
     const answers = await Promise.all(
       Array.from({ length: 200 }, async (_, i) => {

@@ -80,8 +80,8 @@ export async function interleave(
   const rates = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
   const costs = new Map<string, number[]>(cases.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds + warmup; round++) {
+    globalThis.gc?.();
     for (const one of shuffled(cases)) {
-      globalThis.gc?.();
       const cpuBefore = processorTime(serverPid);
       const before = process.hrtime.bigint();
       await one.run();

@@ -53,4 +53,15 @@ create table tenantry.operator_log (
 comment on table tenantry.operator_log is 'Append-only: every withoutTenant, with its reason.';
 alter table tenantry.operator_log enable row level security;
 
+-- Operators run as the owner: what they did stays, and a tenant's log is not emptied by the way past its rows.
+create function tenantry.refuse_log_change() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception '% is append-only', tg_table_name using errcode = '42501';
+end $$;
+create trigger append_only before update or delete or truncate on tenantry.operator_log
+  for each statement execute function tenantry.refuse_log_change();
+create trigger no_truncate before truncate on tenantry.audit_log
+  for each statement execute function tenantry.refuse_log_change();
+
 grant select, insert (tenant_id, action, actor_principal_id, workspace_id, resource_id, details, request_id, trace_id) on tenantry.audit_log to tenantry_app;

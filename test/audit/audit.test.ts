@@ -143,5 +143,15 @@ describe('D7: audit entries', () => {
       { operator: 'tenantry_test_operator', reason: 'support case 7', details: { table: 'resources' }, trace_id: null },
     ]);
     expect(lines).toEqual([{ reason: 'support case 7' }]);
+    // the owner of the tables is who an operator acts as
+    for (const text of [
+      "update tenantry.operator_log set reason = 'x'",
+      'delete from tenantry.operator_log',
+      'truncate tenantry.operator_log',
+      'truncate tenantry.audit_log',
+      'truncate tenantry.organizations cascade',
+    ]) {
+      await expect(f.db.query(text), text).rejects.toMatchObject({ code: '42501' });
+    }
   });
 });

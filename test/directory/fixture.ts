@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import { afterAll, beforeAll } from 'vitest';
 import { createAudit } from '../../src/audit/index.ts';
 import { withSystem, withTenant, withUser } from '../../src/context/index.ts';
@@ -96,10 +95,4 @@ export async function newOrganization(f: DirectoryFixture): Promise<TestOrganiza
       return userId;
     },
   };
-}
-
-/** The plan of a statement in the current context. */
-export async function explain(pool: pg.Pool, text: string, values: unknown[] = []): Promise<string> {
-  const { rows } = await pool.query<{ 'QUERY PLAN': string }>(`explain (costs off) ${text}`, values);
-  return rows.map((row) => row['QUERY PLAN']).join('\n');
 }

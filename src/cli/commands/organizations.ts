@@ -6,7 +6,7 @@ import { TenantryError } from '../../errors.ts';
 import { createPool } from '../../pool/index.ts';
 import type { Command, CommandInput } from '../command.ts';
 
-interface OrganizationRow extends Record<string, unknown> {
+interface OrganizationRow extends Record<string, string | number | Date | null> {
   id: string;
   number: string;
   slug: string;

@@ -44,7 +44,11 @@ export const errorDefinitions = {
   },
 
   // pool
-  TNT_QUERY_UNSUPPORTED: { status: 500, exit: 1, hint: 'See docs/guides/adapters.md, section "What the pool refuses".' },
+  TNT_QUERY_UNSUPPORTED: {
+    status: 500,
+    exit: 1,
+    hint: 'See docs/guides/adapters.md, section "What the pool refuses".',
+  },
   TNT_LOGIN_CAN_BYPASS: {
     status: 500,
     exit: 4,

@@ -1,6 +1,7 @@
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { ensureLogin } from '../../database/logins.ts';
 import { migrateUp } from '../../database/migrate.ts';
+import { ident } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import { createIsolation } from '../../isolation/index.ts';
 import type { Command } from '../command.ts';
@@ -73,8 +74,7 @@ export const initCommand: Command = {
     const migrator = decodeURIComponent(new URL(database.adminUrl).username);
     if (login !== undefined && password !== undefined)
       await ensureLogin(admin, { name: login, password, group: 'tenantry_app' });
-    else if (runtime !== migrator && !database.embedded)
-      await admin.query(`grant tenantry_app to "${runtime.replaceAll('"', '""')}"`);
+    else if (runtime !== migrator && !database.embedded) await admin.query(`grant tenantry_app to ${ident(runtime)}`);
 
     terminal.line(
       `${terminal.paint('good', 'schema')}   ${schema}: ${applied.length === 0 ? 'up to date' : `${applied.length} migrations applied`}`,

@@ -18,8 +18,8 @@ import { contextFrom, reasonFrom, tenantContextFrom, userContextFrom } from './v
  * const notes = await withTenant({ tenantId, userId }, () => pool.query('select * from notes'));
  * ```
  */
-export async function withTenant<T>(input: TenantContextInput, fn: () => T | PromiseLike<T>): Promise<T> {
-  return runInScope(new ContextScope(tenantContextFrom(input)), fn);
+export function withTenant<T>(input: TenantContextInput, fn: () => T | PromiseLike<T>): Promise<T> {
+  return runIn(() => tenantContextFrom(input), fn);
 }
 
 /**
@@ -27,8 +27,8 @@ export async function withTenant<T>(input: TenantContextInput, fn: () => T | Pro
  *
  * @throws TNT_CONTEXT_INVALID naming the field
  */
-export async function withUser<T>(input: UserContextInput, fn: () => T | PromiseLike<T>): Promise<T> {
-  return runInScope(new ContextScope(userContextFrom(input)), fn);
+export function withUser<T>(input: UserContextInput, fn: () => T | PromiseLike<T>): Promise<T> {
+  return runIn(() => userContextFrom(input), fn);
 }
 
 /**
@@ -37,8 +37,19 @@ export async function withUser<T>(input: UserContextInput, fn: () => T | Promise
  *
  * @throws TNT_CONTEXT_INVALID when the reason is empty
  */
-export async function withSystem<T>(reason: string, fn: () => T | PromiseLike<T>): Promise<T> {
-  return runInScope(new ContextScope({ kind: 'system', reason: reasonFrom(reason) }), fn);
+export function withSystem<T>(reason: string, fn: () => T | PromiseLike<T>): Promise<T> {
+  return runIn(() => ({ kind: 'system', reason: reasonFrom(reason) }), fn);
+}
+
+/** Not an async function: with an AsyncLocalStorage each promise that it would add costs every request. */
+function runIn<T>(context: () => Context, fn: () => T | PromiseLike<T>): Promise<T> {
+  let scope: ContextScope;
+  try {
+    scope = new ContextScope(context());
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  return runInScope(scope, fn);
 }
 
 /** Who is asking, or undefined outside of any context. */

@@ -1,11 +1,17 @@
 import type { FieldDescription } from './pg-internals.ts';
 
+/** The answer of a statement: what it is made of, and a row without values, which pg copies for each row. */
+export interface Shape {
+  readonly fields: readonly FieldDescription[];
+  readonly emptyRow: object;
+}
+
 /** A statement that one connection has prepared, or is about to. */
 export interface PreparedStatement {
   readonly name: string;
   readonly text: string;
-  /** Its RowDescription; null when it returns no rows. Undefined until it was described once. */
-  fields: readonly FieldDescription[] | null | undefined;
+  /** From its RowDescription; null when it returns no rows. Undefined until it was described once. */
+  shape: Shape | null | undefined;
   lastUsed: number;
 }
 
@@ -32,7 +38,7 @@ export class PreparedStatements {
 
   /** Room is made by `makeRoom`, before anything is written. */
   add(name: string, text: string): PreparedStatement {
-    const statement: PreparedStatement = { name, text, fields: undefined, lastUsed: ++this.#clock };
+    const statement: PreparedStatement = { name, text, shape: undefined, lastUsed: ++this.#clock };
     this.#byName.set(name, statement);
     return statement;
   }

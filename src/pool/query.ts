@@ -3,7 +3,7 @@ import type { TenantClient } from './client.ts';
 import { decide } from './decide.ts';
 import type { BackendMessage, FieldDescription, PgResult, TypeParsers } from './pg-internals.ts';
 import { PgResultClass } from './pg-internals.ts';
-import type { PreparedStatement } from './prepared.ts';
+import type { PreparedStatement, Shape } from './prepared.ts';
 import { callRefused, contextChanged, copyNeedsStream } from './refusals.ts';
 import { retryAfter } from './retry.ts';
 import type { MissCounts, NotedMiss } from './shadow.ts';
@@ -137,8 +137,8 @@ export class TenantQuery {
       }
       if (known === undefined) writer.parse(name, entry.text);
       writer.bind(name, config.values);
-      if (known?.fields === undefined) writer.describe();
-      else if (known.fields !== null) this.#expect(known.fields);
+      if (known?.shape === undefined) writer.describe();
+      else if (known.shape !== null) this.#expectKnown(known.shape);
       writer.execute();
       this.#counting = client.shadow?.counts(entry) === true;
       if (this.#counting) client.writeCounters(writer);
@@ -169,7 +169,7 @@ export class TenantQuery {
         if (this.#skip === 0) this.#describe(message);
         break;
       case 'noData':
-        if (this.#statement !== undefined) this.#statement.fields = null;
+        if (this.#statement !== undefined) this.#statement.shape = null;
         break;
       case 'parseComplete':
         if (this.#skip === 0) this.#parsing = false;
@@ -185,14 +185,23 @@ export class TenantQuery {
 
   #describe(message: BackendMessage): void {
     const fields = message.fields as readonly FieldDescription[];
-    if (this.#statement !== undefined) this.#statement.fields = fields;
     this.#nextResult();
-    this.#expect(fields);
+    const result = this.#result;
+    result._types ??= (this.client as TenantClient)._types as TypeParsers;
+    result.addFields(fields);
+    if (this.#statement !== undefined) {
+      this.#statement.shape = { fields, emptyRow: result._prebuiltEmptyResultObject as object };
+    }
   }
 
-  #expect(fields: readonly FieldDescription[]): void {
-    this.#result._types ??= (this.client as TenantClient)._types as TypeParsers;
-    this.#result.addFields(fields);
+  /** What pg's `addFields` does, without building the empty row anew: that would take longer than reading a row. */
+  #expectKnown({ fields, emptyRow }: Shape): void {
+    const result = this.#result;
+    const types = (result._types ??= (this.client as TenantClient)._types as TypeParsers);
+    result.fields = fields;
+    // asked for each time: a parser may have been set meanwhile
+    result._parsers = fields.map(({ dataTypeID, format }) => types.getTypeParser(dataTypeID, format || 'text'));
+    result._prebuiltEmptyResultObject = emptyRow;
   }
 
   #row(message: BackendMessage): void {

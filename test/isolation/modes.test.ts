@@ -310,14 +310,16 @@ describe('modes under load', () => {
     await holder.query('begin; select * from public.busy limit 1');
     const before = await statusOf('busy');
     const error = await shop.isolation
-      .enforce('busy', { force: true, lockTimeout: 150, attempts: 2, maxPause: 20 })
+      .enforce('busy', { force: true, lockTimeout: 1000, attempts: 2, maxPause: 20 })
       .catch((error: unknown) => error);
-    expect(error).toMatchObject({
-      code: 'TNT_LOCK_TIMEOUT',
-      details: { blockers: [{ application: 'report', state: 'idle in transaction' }] },
-    });
     await holder.query('rollback');
     await holder.end();
+    // an autovacuum of the table may be in the way as well
+    const blocker = expect.objectContaining({ application: 'report', state: 'idle in transaction' });
+    expect(error).toMatchObject({
+      code: 'TNT_LOCK_TIMEOUT',
+      details: { blockers: expect.arrayContaining([blocker]) },
+    });
     expect(await statusOf('busy')).toEqual(before);
   });
 

@@ -1,5 +1,5 @@
 import type { Command } from '../command.ts';
-import { adoptCommands } from './adopt.ts';
+import { adoptCommands } from './adopt/index.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';

@@ -1,0 +1,19 @@
+import type { Command } from '../../command.ts';
+import { classifyCommand } from './classify.ts';
+import { inspectCommand } from './inspect.ts';
+import { planCommand } from './plan.ts';
+import { runCommand } from './run.ts';
+import { statusCommand } from './status.ts';
+import { undoCommand } from './undo.ts';
+import { verifyCommand } from './verify.ts';
+
+/** `tenantry adopt …`: one file per subcommand. */
+export const adoptCommands: readonly Command[] = [
+  inspectCommand,
+  classifyCommand,
+  planCommand,
+  runCommand,
+  statusCommand,
+  verifyCommand,
+  undoCommand,
+];

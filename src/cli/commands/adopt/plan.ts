@@ -1,0 +1,91 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { type Adopt, describeConflict, type Plan, type PlanDecisions } from '../../../adopt/index.ts';
+import { TenantryError } from '../../../errors.ts';
+import type { Command, CommandInput } from '../../command.ts';
+import { adoptOf, fileOption, planFile, printClasses } from './shared.ts';
+
+export const planCommand: Command = {
+  name: 'adopt plan',
+  summary: 'Write tenantry.plan.yaml: each table’s class with its reason, for a person to decide.',
+  description:
+    'Reads only. Run again after an edit: decisions in the file are kept. Exit code 3 while something is undecided or in conflict.',
+  examples: [
+    'tenantry adopt plan --root public.shops',
+    'tenantry adopt plan --constant "System Tenant"',
+    'tenantry adopt plan --sql > adopt.sql',
+  ],
+  options: {
+    ...fileOption,
+    root: { type: 'string', value: 'TABLE', help: 'The table whose rows are the tenants.' },
+    constant: { type: 'string', value: 'NAME', help: 'One organization of this name takes every row.' },
+    column: { type: 'string', value: 'NAME', help: 'Name of the tenant column. Defaults to tenant_id.' },
+    sql: { type: 'boolean', help: 'Print every statement of every phase and write no file.' },
+    yes: { type: 'boolean', short: 'y', help: 'Replace a plan file that exists, with its decisions.' },
+  },
+  async run(input) {
+    const { terminal } = input;
+    const adopt = await adoptOf(input, { migrated: false });
+    const path = input.option('file') ?? planFile;
+    const decisions = await decisionsOf(input, adopt, path);
+    const { plan, file, conflicts } = await adopt.plan(decisions);
+    if (input.flag('sql')) for (const line of sqlOf(plan)) terminal.line(line);
+    else {
+      await writeFile(`${path}.new`, file);
+      await rename(`${path}.new`, path);
+      printClasses(input, plan.tables);
+      terminal.line(
+        `\n${terminal.paint('good', 'wrote')} ${path}: ${plan.order.length} of ${plan.tables.length} tables get a tenant, ${plan.steps.length} steps`,
+      );
+    }
+    for (const conflict of conflicts)
+      terminal.note(`${terminal.paint('bad', 'conflict')} ${describeConflict(conflict)}`);
+    const undecided = plan.tables.filter((table) => table.class === 'undecided');
+    if (undecided.length > 0)
+      terminal.note(
+        `${terminal.paint('warn', 'undecided')} ${undecided.map((table) => table.table).join(', ')}: decide them in ${path}`,
+      );
+    terminal.result({ plan, conflicts });
+    if (conflicts.length > 0 || undecided.length > 0) return 3;
+    if (!input.flag('sql')) terminal.line('Next: read it, commit it, then: tenantry adopt run --to shadow');
+    return 0;
+  },
+};
+
+/** The flags make a new plan; without them the file's decisions are planned again. */
+async function decisionsOf(input: CommandInput, adopt: Adopt, path: string): Promise<PlanDecisions | string> {
+  const root = input.option('root');
+  const constant = input.option('constant');
+  const column = input.option('column');
+  const existing = await readFile(path, 'utf8').catch(() => undefined);
+  if (root !== undefined && constant !== undefined)
+    throw new TenantryError('TNT_USAGE', 'Use --root or --constant, not both.');
+  if (root === undefined && constant === undefined) {
+    if (existing !== undefined) return existing;
+    const [best] = (await adopt.inspect()).roots;
+    throw new TenantryError('TNT_USAGE', 'Say which table the tenants are in.', {
+      hint:
+        best === undefined
+          ? 'tenantry adopt plan --constant "System Tenant"'
+          : `Probably: tenantry adopt plan --root ${best.table} — reasons: tenantry adopt inspect`,
+    });
+  }
+  if (existing !== undefined && !input.flag('yes') && !input.flag('sql')) {
+    throw new TenantryError('TNT_USAGE', `${path} exists, and a new plan would lose its decisions.`, {
+      hint: 'Repeat with --yes, or give another --file.',
+    });
+  }
+  return {
+    ...(root === undefined ? {} : { root }),
+    ...(constant === undefined ? {} : { constant }),
+    ...(column === undefined ? {} : { column }),
+  };
+}
+
+function sqlOf({ steps }: Plan): string[] {
+  let phase = '';
+  return steps.flatMap((step) => {
+    const head = step.phase === phase ? [] : [`\n-- phase: ${step.phase}`];
+    phase = step.phase;
+    return [...head, ...step.up.map(({ purpose, text }) => `-- ${purpose}\n${text.trim()};`)];
+  });
+}

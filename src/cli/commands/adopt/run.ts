@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { phases } from '../../../adopt/index.ts';
+import { TenantryError } from '../../../errors.ts';
+import { adoptProgress } from '../../adopt-progress.ts';
+import type { Command } from '../../command.ts';
+import { adoptOf, fileOption, phaseOf, planFile } from './shared.ts';
+
+export const runCommand: Command = {
+  name: 'adopt run',
+  summary: 'Carry the plan out while the application runs; goes on where it stopped.',
+  description: `Phases: ${phases.join(' → ')}. Ctrl-C and kill -9 leave it resumable: run the same command again.`,
+  examples: ['tenantry adopt run --to shadow', 'tenantry adopt run', 'tenantry adopt run --max-rate 20000'],
+  options: {
+    ...fileOption,
+    to: { type: 'string', value: 'PHASE', help: 'Stop after this phase. Defaults to enforced.' },
+    'max-rate': { type: 'string', value: 'ROWS', help: 'At most this many rows a second in the backfill.' },
+    force: {
+      type: 'boolean',
+      help: 'Go on although preflight found blockers, or shadow confirmed statements that change.',
+    },
+  },
+  async run(input) {
+    const { terminal } = input;
+    const adopt = await adoptOf(input);
+    const path = input.option('file') ?? planFile;
+    const text = await readFile(path, 'utf8').catch(() => undefined);
+    const open = await adopt.status();
+    const resumes = open !== null && open.status === 'open';
+    if (text === undefined && !resumes) {
+      throw new TenantryError('TNT_USAGE', `${path} does not exist.`, { hint: 'Make it with: tenantry adopt plan' });
+    }
+    const plan = text === undefined || resumes ? null : (await adopt.plan(text)).plan;
+    const progress = adoptProgress(terminal);
+    const maxRate = input.number('max-rate');
+    const result = await adopt
+      .run(plan, {
+        to: phaseOf(input.option('to'), 'enforced'),
+        force: input.flag('force'),
+        signal: input.signal,
+        onEvent: progress.onEvent,
+        ...(maxRate === undefined ? {} : { maxRate }),
+      })
+      .finally(() => progress.end());
+    terminal.line(
+      `${terminal.paint('good', result.phase)}: ${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows filled, ${result.seconds.toFixed(1)} s`,
+    );
+    if (result.phase === 'shadow') terminal.line('Next: tenantry isolation shadow report — then: tenantry adopt run');
+    terminal.result(result);
+  },
+};

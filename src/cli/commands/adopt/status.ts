@@ -1,0 +1,25 @@
+import type { Command } from '../../command.ts';
+import { adoptOf } from './shared.ts';
+
+export const statusCommand: Command = {
+  name: 'adopt status',
+  summary: 'Show how far the adoption is.',
+  examples: ['tenantry adopt status', 'tenantry adopt status --json'],
+  async run(input) {
+    const { terminal } = input;
+    const found = await (await adoptOf(input)).status();
+    terminal.result(found);
+    if (found === null) {
+      terminal.line('No adoption yet. Begin with: tenantry adopt inspect');
+      return;
+    }
+    terminal.line(
+      `${found.status === 'open' ? found.phase : 'undone'}${found.running ? ', a process is working on it' : ''}, begun ${found.startedAt.toISOString()}`,
+    );
+    terminal.table(
+      ['phase', 'steps done', 'rows'],
+      found.phases.map((phase) => [phase.phase, `${phase.done} of ${phase.steps}`, phase.rows.toLocaleString('en-US')]),
+    );
+    if (found.lastError !== null) terminal.line(`${terminal.paint('bad', 'last error')} ${found.lastError}`);
+  },
+};

@@ -1,0 +1,36 @@
+import { TenantryError } from '../../../errors.ts';
+import { adoptProgress } from '../../adopt-progress.ts';
+import type { Command } from '../../command.ts';
+import { adoptOf, phaseOf } from './shared.ts';
+
+export const undoCommand: Command = {
+  name: 'adopt undo',
+  summary: 'Take the adoption back, whole or down to a phase; the data stays.',
+  examples: ['tenantry adopt undo --yes', 'tenantry adopt undo --to backfill --yes'],
+  options: {
+    to: {
+      type: 'string',
+      value: 'PHASE',
+      help: 'The phase to go back to. Defaults to preflight: the schema as it was.',
+    },
+    yes: { type: 'boolean', short: 'y', help: 'Confirm: tenants are no longer kept apart afterwards.' },
+  },
+  async run(input) {
+    const { terminal } = input;
+    if (!input.flag('yes'))
+      throw new TenantryError('TNT_USAGE', 'Undo takes policies and tenant columns away.', {
+        hint: 'Repeat with --yes.',
+      });
+    const progress = adoptProgress(terminal);
+    const result = await (await adoptOf(input))
+      .undo({ to: phaseOf(input.option('to'), 'preflight'), signal: input.signal, onEvent: progress.onEvent })
+      .finally(() => progress.end());
+    terminal.result(result);
+    if (result.differences.length === 0)
+      terminal.line(
+        `${terminal.paint('good', 'undone')} to ${result.phase}${result.phase === 'preflight' ? ': the schema is as it was' : ''}`,
+      );
+    for (const line of result.differences) terminal.line(line);
+    return result.differences.length === 0 ? 0 : 3;
+  },
+};

@@ -39,6 +39,22 @@ describe('D5 a query carries its context', () => {
     expect((custom as { rows: unknown[] }).rows).toEqual([{ i: '<7>' }]);
   });
 
+  it('reads a prepared statement by the parsers of each call', async () => {
+    const as = (word: string) => ({
+      name: 'typed',
+      text: 'select 7::int as i, null::int as n',
+      types: { getTypeParser: () => (value: string) => `${word} ${value}` },
+    });
+    const read = async (query: object) => (await at.pool.query(query as never)) as unknown as { rows: unknown[] };
+    await asA(async () => {
+      expect((await read({ name: 'typed', text: as('').text })).rows).toEqual([{ i: 7, n: null }]);
+      for (const word of ['one', 'two']) expect((await read(as(word))).rows).toEqual([{ i: `${word} 7`, n: null }]);
+      const asArray = await read({ ...as('three'), rowMode: 'array' });
+      expect(asArray.rows).toEqual([['three 7', null]]);
+      expect((await read({ name: 'typed', text: as('').text })).rows).toEqual([{ i: 7, n: null }]);
+    });
+  });
+
   it('tells the user, and a tenant key only when there is one', async () => {
     const userId = '0190a000-0000-7000-8000-000000000001';
     const text =

@@ -2,15 +2,23 @@ import { instantText } from '../directory/queries/columns.ts';
 import { resourceColumns } from './queries.ts';
 import type { ResourceFilter, ResourceListQuery } from './schema.ts';
 
-/** Above this many principals, reading each one's visible set costs more than walking the resources. */
-export const maxListedPrincipals = 64;
 /** Up to this many visible resources are fetched one by one; beyond, the resources are read by the index that fits. */
 export const sparseLimit = 5000;
-/** Beyond this many a search first looks through the first {@link walkedRows} in the order asked for. */
-export const denseLimit = 20_000;
+/** A search by somebody who sees much first looks through this many in the order asked for. */
 export const walkedRows = 10_000;
 /** Counts stop here. */
 export const countLimit = 10_000;
+
+/**
+ * What tenantry.list_shape() found of a caller: which way a page goes fastest, and whether so much is visible that a
+ * search should begin at the top. Either way gives the same rows to anybody.
+ */
+export interface Shape {
+  readonly way: 'few' | 'walk' | 'merge';
+  readonly many: boolean;
+  /** With `walk`: where the first page ended. No further is walked. */
+  readonly until: { readonly value: string; readonly id: string } | undefined;
+}
 
 export interface ListStatement {
   readonly text: string;
@@ -36,16 +44,26 @@ class Parameters {
   }
 }
 
+/** Whether a {@link Shape} helps with this list. */
+export const isShaped = (query: ResourceListQuery): boolean => query.search !== undefined || isSimple(query);
+
+const isSimple = (query: ResourceListQuery): boolean =>
+  query.sort === 'updatedAt' &&
+  query.search === undefined &&
+  query.workspaceId === undefined &&
+  query.visibility === undefined &&
+  query.ownerPrincipalId === undefined;
+
 /**
- * The one statement of a page. Newest first or last, it merges the top of each principal's visible set; for a caller with
- * more than {@link maxListedPrincipals} (`wide`) it walks the resources instead. Any other order, filter or search goes by
- * how much the caller sees. Whatever the visible set says, the rows come from tenantry.resources, and its policy has the
- * last word.
+ * The one statement of a page. Where the caller's {@link Shape} is known, it goes straight the way that fits: few are
+ * fetched and sorted, who sees most of it walks the index, and for everybody else the top of each principal's visible set
+ * is merged. Where it is not, the statement brings it along. Any other order or filter goes by how much the caller sees.
+ * Whatever the way, the rows come from tenantry.resources, and its policy has the last word.
  */
 export function listStatement(
   tenantId: string,
   query: ResourceListQuery,
-  { after, wide }: { after?: { value: string; id: string } | undefined; wide: boolean },
+  { after, shape }: { after?: { value: string; id: string } | undefined; shape?: Shape | undefined } = {},
 ): ListStatement {
   const p = new Parameters();
   const tenant = p.add(tenantId, 'uuid');
@@ -59,21 +77,53 @@ export function listStatement(
       : `${direction === 'desc' ? '<' : '>'} (${p.add(after.value, type)}, ${p.add(after.id, 'uuid')})`;
   const order = (alias: string): string => `${alias}.${column} ${direction}, ${alias}.id ${direction}`;
   const { search, ...filter } = query;
-  const simple =
-    query.sort === 'updatedAt' &&
-    search === undefined &&
-    query.workspaceId === undefined &&
-    query.visibility === undefined &&
-    query.ownerPrincipalId === undefined;
+  const types = typesOf(query);
 
-  const text = search !== undefined ? searched(search) : !simple ? fetchedOrRead() : wide ? walked() : topOfVisible();
-  return { text, values: p.values };
+  const text = page();
+  return { text: shape === undefined && isShaped(query) ? withShape(text) : text, values: p.values };
+
+  function page(): string {
+    if (search !== undefined) return searched(search);
+    if (!isSimple(query)) return fetchedOrRead();
+    if (shape?.way === 'few') return output(fenced(filtered()));
+    if (isWalked(query, shape)) return walked(shape.until);
+    return output(topOfVisible());
+  }
+
+  /** With the shape in every row, and in a row of its own when the page is empty. */
+  function withShape(rows: string): string {
+    const only = types.length === 1 ? p.add(types[0], 'text') : 'null::text';
+    return `with shape as materialized (select * from tenantry.list_shape(${only}, ${limit}))
+select s.way, s.many, ${instantText('s.until_at')} as "untilAt", s.until_id as "untilId", l.* from shape s left join (
+${rows}) l on true order by l."${query.sort}" ${direction}, l.id ${direction}`;
+  }
+
+  /** Only the last row of a page needs its position: writing an instant takes longer than reading a row. */
+  function output(rows: string): string {
+    return `select ${resourceColumns},
+  case row_number() over (order by ${order('r')}) when ${query.limit} then ${position} end as position
+from (${rows}) r order by ${order('r')}`;
+  }
+
+  /** All that is visible, sorted: without a limit inside, which would lure the planner into walking everything. */
+  function fenced(conditions: readonly string[]): string {
+    return `
+  select r.* from (select r.* from tenantry.resources r where ${conditions.join(' and ')} offset 0) r
+  order by ${order('r')} limit ${limit}`;
+  }
+
+  function walked(until: { value: string; id: string }): string {
+    const only = types.length === 1 ? p.add(types[0], 'text') : 'null::text';
+    return output(
+      `select r.* from tenantry.newest_resources(${only}, ${p.add(until.value, 'timestamptz')}, ${p.add(until.id, 'uuid')}, ${limit}) r
+  where r.tenant_id = ${tenant}`,
+    );
+  }
 
   /** Top-N of each principal's visible set, merged: exact, because each index is in the order of the page. */
   function topOfVisible(): string {
     // Behind a sub-select a generic plan costs what a custom one does, and is kept: planning takes longer than the page.
     const known = `(select ${tenant})`;
-    const types = typesOf(query);
     const typed = types.length < 2 ? '' : ` cross join unnest(${p.add(types, 'text[]')}) t(type)`;
     const bounds = [
       ...(types.length === 0
@@ -82,23 +132,17 @@ export function listStatement(
       ...(keyset === undefined ? [] : [`(v.updated_at, v.resource_id) ${keyset}`]),
       ...rangeConditions('v', query, p),
     ].map((condition) => ` and ${condition}`);
-    return `with caller as materialized (select tenantry.caller_principals() as ids)
-select ${resourceColumns}, ${position} as position, (select cardinality(c.ids) from caller c) as principals
-from (
-  select distinct v.updated_at, v.resource_id as id
-  from caller c cross join unnest(c.ids) u(id)${typed}
-  cross join lateral (
-    select v.updated_at, v.resource_id from tenantry.resource_visible v
-    where v.tenant_id = ${known} and v.principal_id = u.id${bounds.join('')}
-    order by v.updated_at ${direction}, v.resource_id ${direction} limit ${limit}) v
-  order by 1 ${direction}, 2 ${direction} limit ${limit}) k
-join tenantry.resources r on r.tenant_id = ${known} and r.id = k.id
-order by ${order('r')} limit ${limit}`;
-  }
-
-  function walked(): string {
-    return `select ${resourceColumns}, ${position} as position, (select cardinality(tenantry.caller_principals())) as principals
-from tenantry.resources r where ${filtered().join(' and ')} order by ${order('r')} limit ${limit}`;
+    return `
+  select r.* from (
+    select distinct v.updated_at, v.resource_id as id
+    from unnest(tenantry.caller_principals()) u(id)${typed}
+    cross join lateral (
+      select v.updated_at, v.resource_id from tenantry.resource_visible v
+      where v.tenant_id = ${known} and v.principal_id = u.id${bounds.join('')}
+      order by v.updated_at ${direction}, v.resource_id ${direction} limit ${limit}) v
+    order by 1 ${direction}, 2 ${direction} limit ${limit}) k
+  join tenantry.resources r on r.tenant_id = ${known} and r.id = k.id
+  order by ${order('r')} limit ${limit}`;
   }
 
   function filtered(): string[] {
@@ -128,19 +172,15 @@ order by ${order('r')} limit ${limit}`;
     order by ${order('r')} limit ${limit}) k`;
   }
 
-  function visible(what: string, bound: string): string {
-    return `select ${what} from caller c cross join unnest(c.ids) u(id)
-    cross join lateral (select v.resource_id from tenantry.resource_visible v where v.tenant_id = ${tenant} and v.principal_id = u.id) v
-    ${bound}`;
-  }
-
   /** Few visible resources are fetched and sorted, many are read by the index that fits. */
   function fetchedOrRead(): string {
     const rows = filtered();
     const fetched = `(select distinct s.resource_id from seen s) s join tenantry.resources r on r.tenant_id = ${tenant} and r.id = s.resource_id`;
     return pageFrom(
       `seen as materialized (
-  ${visible('v.resource_id', `limit ${sparseLimit + 1}`)}),
+  select v.resource_id from caller c cross join unnest(c.ids) u(id)
+    cross join lateral (select v.resource_id from tenantry.resource_visible v where v.tenant_id = ${tenant} and v.principal_id = u.id) v
+    limit ${sparseLimit + 1}),
 gate as materialized (select count(*) <= ${sparseLimit} as sparse from seen)`,
       `${behindGate('g.sparse', fetched, rows)}
   union all${behindGate('not g.sparse', 'tenantry.resources r', rows)}`,
@@ -149,25 +189,39 @@ gate as materialized (select count(*) <= ${sparseLimit} as sparse from seen)`,
 
   /**
    * Who sees much most likely finds a page among the first rows: these are walked in the order asked for. Who sees little,
-   * or does not find a page there, has all that is visible searched, without a limit that would lure the planner into
-   * walking everything. The limit of the walk is a sub-select, because the planner takes an unknown one for a tenth.
+   * or does not find a page there, has all that is visible searched. The limit of the walk is a sub-select, because the
+   * planner takes an unknown one for a tenth.
    */
-  function searched(text: string): string {
+  function searched(words: string): string {
     const rows = filtered();
-    const found = filterConditions({ search: text }, p);
-    const columns = [...new Set(['id', column, 'name'])].map((name) => `r.${name}`).join(', ');
-    const first = `(select ${columns} from tenantry.resources r where g.dense and ${rows.join(' and ')}
-      order by ${order('r')} limit (select ${walkedRows})) r`;
-    const rest = `(not g.dense or (select count(*) from walked) < ${limit})`;
-    const all = `(select ${columns} from tenantry.resources r where ${[rest, ...rows, ...found].join(' and ')} offset 0) r`;
-    return pageFrom(
-      `gate as materialized (select exists (${visible('1', `offset ${denseLimit}`)}) as dense),
-walked as materialized (${behindGate('g.dense', first, found)})`,
-      `
-  select w.id from walked w
-  union${behindGate('true', all, [])}`,
-    );
+    const found = filterConditions({ search: words }, p);
+    if (shape?.many === false) return output(fenced([...rows, ...found]));
+    const much = shape === undefined ? ['(select s.many from shape s)'] : [];
+    const short = `(select count(*) from walked) < ${limit}`;
+    return `with walked as materialized (
+  select r.* from (select r.* from tenantry.resources r where ${[...much, ...rows].join(' and ')}
+    order by ${order('r')} limit (select ${walkedRows})) r
+  where ${found.join(' and ')} order by ${order('r')} limit ${limit})
+${output(`
+  select * from walked where not (${short})
+  union all (${fenced([short, ...rows, ...found])})`)}`;
   }
+}
+
+/** Density is known of the newest rows alone, so that only the first page is walked. */
+export function isWalked(
+  query: ResourceListQuery,
+  shape: Shape | undefined,
+): shape is Shape & { readonly until: { readonly value: string; readonly id: string } } {
+  return (
+    shape?.until !== undefined &&
+    isSimple(query) &&
+    directionOf(query) === 'desc' &&
+    query.cursor === undefined &&
+    query.updatedFrom === undefined &&
+    query.updatedBefore === undefined &&
+    typesOf(query).length < 2
+  );
 }
 
 /** How many there are, up to {@link countLimit}. */

@@ -5,7 +5,7 @@ import { parseInput } from '../directory/input.ts';
 import { decodeCursor, decodeTimeCursor, encodeCursor, type Page, pageOf } from '../directory/page.ts';
 import { isId } from '../directory/schema.ts';
 import { write } from '../directory/write-error.ts';
-import { countLimit, countStatement, directionOf, listStatement, maxListedPrincipals } from './list.ts';
+import { countLimit, countStatement, directionOf, isShaped, isWalked, listStatement, type Shape } from './list.ts';
 import { deleteResource, insertResource, selectResource, updateResource } from './queries.ts';
 import {
   type Resource,
@@ -19,6 +19,7 @@ import {
   resourceList,
   resourceUpdate,
 } from './schema.ts';
+import { type ShapeColumns, shapeKey, Shapes } from './shapes.ts';
 
 export interface Resources {
   /**
@@ -39,18 +40,12 @@ export interface Resources {
   delete(id: string): Promise<Resource | null>;
 }
 
-const rememberedCallers = 10_000;
+/** With `id` null: the shape of an empty page. */
+type Row = { [K in keyof Resource]: Resource[K] | null } & ShapeColumns & { position: string | null };
+type Listed = Resource & ShapeColumns & { position: string | null };
 
 export function createResources(kernel: Kernel): Resources {
-  /** Callers with many principals, by their last page. A hint: either statement gives the same rows to anybody. */
-  const wide = new Set<string>();
-  const remember = (caller: string, principals: number | undefined): void => {
-    if (principals === undefined) return;
-    if (principals <= maxListedPrincipals) wide.delete(caller);
-    else wide.add(caller);
-    /* v8 ignore next -- a bound on memory, reached by ten thousand callers with more than 64 principals */
-    if (wide.size > rememberedCallers) wide.clear();
-  };
+  const shapes = new Shapes();
   return {
     create: (input) => createEnvelope(kernel, input),
     async get(id) {
@@ -62,16 +57,24 @@ export function createResources(kernel: Kernel): Resources {
       const decode = query.sort === 'name' ? decodeCursor : decodeTimeCursor;
       const after = query.cursor === undefined ? undefined : decode(name, query.cursor);
       const { tenantId, userId } = currentTenant();
-      const caller = `${tenantId}|${userId ?? ''}`;
-      const { text, values } = listStatement(tenantId, query, { after, wide: wide.has(caller) });
-      const rows = await kernel.query<Resource & { position: string; principals?: number }>(text, values);
-      remember(caller, rows[0]?.principals);
-      const { items, nextCursor } = pageOf(
-        rows.map(({ position, principals: _principals, ...resource }) => ({ resource, position })),
-        query.limit,
-        (last) => encodeCursor(name, last.position, last.resource.id),
+      const key = isShaped(query) ? shapeKey(tenantId, userId, query) : undefined;
+      const ask = async (shape: Shape | undefined): Promise<Listed[]> => {
+        const since = performance.now();
+        const { text, values } = listStatement(tenantId, query, { after, shape });
+        const rows = await kernel.query<Row>(text, values);
+        if (key === undefined) return rows as Listed[];
+        if (shape !== undefined) shapes.forgetIfSlow(key, since);
+        else if (rows[0] !== undefined) shapes.learn(key, rows[0]);
+        return rows.filter((row): row is Listed => row.id !== null);
+      };
+      const shape = key === undefined ? undefined : shapes.get(key);
+      let rows = await ask(shape);
+      // Shorter than when it was measured: something was deleted, or taken back.
+      if (isWalked(query, shape) && rows.length <= query.limit) rows = await ask(undefined);
+      const { items, nextCursor } = pageOf(rows, query.limit, (last) =>
+        encodeCursor(name, last.position ?? '', last.id),
       );
-      return { items: items.map(({ resource }) => resource), nextCursor };
+      return { items: items.map(resourceOf), nextCursor };
     },
     async count(filter = {}) {
       const { text, values } = countStatement(currentTenant().tenantId, parseInput(resourceFilter, filter));
@@ -115,6 +118,10 @@ export async function createEnvelope(kernel: Kernel, input: ResourceCreate): Pro
   return write('resource', 'create', async () =>
     inserted(await insertResource(kernel, tenantId, owner, values), 'resource'),
   );
+}
+
+function resourceOf({ position: _, way: _w, many: _m, untilAt: _a, untilId: _i, ...resource }: Listed): Resource {
+  return resource;
 }
 
 const cursorName = (query: ResourceListQuery): string => `resources.${query.sort}.${directionOf(query)}`;

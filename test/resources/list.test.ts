@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withTenant, withUser } from '../../src/context/index.ts';
 import type { Resource, ResourceListOptions } from '../../src/resources/index.ts';
-import { listStatement } from '../../src/resources/list.ts';
+import { listStatement, type Shape } from '../../src/resources/list.ts';
 import { resourceList } from '../../src/resources/schema.ts';
 import { directoryFixture, newOrganization, type TestOrganization } from '../directory/fixture.ts';
 
@@ -320,12 +320,12 @@ describe('F4, D10: the list reads indexes, whatever the density', () => {
       .split('\n')
       .filter((line) => !line.includes('never executed'))
       .join('\n');
-  const plan = (userId: string, options: ResourceListOptions, after?: { value: string; id: string }) =>
+  const plan = (userId: string, options: ResourceListOptions, after?: { value: string; id: string }, shape?: Shape) =>
     withTenant({ tenantId: o.tenantId, userId }, () =>
       f.kernel.transaction(async (tx) => {
         // a table of a few thousand rows may as well be read whole: this asks whether an index can be used
         await tx.query('set local enable_seqscan = off');
-        const { text, values } = listStatement(o.tenantId, resourceList.parse(options), { after, wide: false });
+        const { text, values } = listStatement(o.tenantId, resourceList.parse(options), { after, shape });
         const rows = await tx.query<{ 'QUERY PLAN': string }>(
           `explain (analyze, costs off, timing off, summary off) ${text}`,
           values,

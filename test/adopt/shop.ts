@@ -63,6 +63,7 @@ export async function countWrongTenants(db: pg.Pool): Promise<Record<string, num
       'select t.tenant_id, (select c.shop_id from customers c join orders o on o.customer_id = c.id where o.id = t.order_id) as shop from shipments t',
     stock_moves:
       'select t.tenant_id, (select p.shop_id from products p where p.id = t.product_id) as shop from stock_moves t',
+    daily_sales: 'select t.tenant_id, t.shop_id as shop from daily_sales t',
   };
   const wrong: Record<string, number> = {};
   for (const [table, text] of Object.entries(shopOf)) {

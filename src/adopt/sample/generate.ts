@@ -25,7 +25,7 @@ const things = `array['Lamp','Chair','Kettle','Rug','Desk','Mirror','Vase','Stoo
 const tints = `array['red','oak','steel','blue','glass','linen','black','green']`;
 
 /**
- * Creates the single-tenant sample shop: eleven tables, deterministic rows, shops of very different size. The connection's login
+ * Creates the single-tenant sample shop: twelve tables, deterministic rows, shops of very different size. The connection's login
  * becomes the owner; tables go into the first schema of its search_path.
  */
 export async function createSampleShop(
@@ -103,6 +103,11 @@ export async function createSampleShop(
   await fill(
     `insert into stock_moves (product_id, delta, moved_at)
      select l.product_id, -l.quantity, timestamptz '2025-02-01' + ((l.order_id * 3 + l.line + $1::bigint) % 500000) * interval '1 minute' from order_lines l where l.order_id % 5 < 2`,
+  );
+  await client.query(
+    `insert into daily_sales (shop_id, day, orders, revenue_cents)
+     select c.shop_id, (o.placed_at at time zone 'UTC')::date, count(*), sum(p.amount_cents)
+     from orders o join customers c on c.id = o.customer_id join payments p on p.order_id = o.id group by 1, 2`,
   );
   await client.query(shopTriggers);
   return count(client, shops);

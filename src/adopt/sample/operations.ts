@@ -1,4 +1,5 @@
 import type { Row } from '../../database/sql.ts';
+import type { Ledger } from './ledger.ts';
 
 /** What a request may do; each call is one statement. */
 export interface Statements {
@@ -6,6 +7,8 @@ export interface Statements {
   /** A named prepared statement. */
   named<R extends Row = Row>(name: string, text: string, values?: readonly unknown[]): Promise<R[]>;
   transaction<T>(fn: (tx: Statements) => Promise<T>): Promise<T>;
+  /** Rows by COPY; lines are in its text format. */
+  copy(table: string, columns: readonly string[], lines: readonly string[]): Promise<void>;
 }
 
 /** A shop as the application's memory knows it. */
@@ -18,19 +21,13 @@ export interface ShopState {
   turn: number;
 }
 
-/** What was committed, to be compared with the database at the end. */
-export interface Ledger {
-  /** Order → number of its lines. */
-  readonly orders: Map<string, number>;
-  /** Customer → the city it was last moved to. */
-  readonly cities: Map<string, string>;
-}
-
 export interface Operation {
   readonly name: string;
   /** Makes a new root row. */
   readonly opensShop?: boolean;
-  run(db: Statements, shop: ShopState, ledger: Ledger): Promise<ShopState[] | undefined>;
+  /** Moves rows to another shop: nothing that a shop's own request does. */
+  readonly crossesShops?: boolean;
+  run(db: Statements, shop: ShopState, ledger: Ledger, other: ShopState): Promise<ShopState[] | undefined>;
 }
 
 type Id = Row & { id: string };
@@ -109,6 +106,8 @@ export const operations: readonly Operation[] = [
       shop.turn += 1;
       const customer = pick(shop.customers, shop.turn) ?? '';
       const city = pick(cities, shop.turn) ?? '';
+      // as for orders below: an update that fails may have been committed
+      ledger.cities.delete(customer);
       await db.query('update customers set city = $2 where id = $1', [customer, city]);
       ledger.cities.set(customer, city);
       return undefined;

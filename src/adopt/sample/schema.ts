@@ -48,7 +48,8 @@ create table orders (
   customer_id bigint not null references customers (id),
   staff_id bigint references staff (id),
   status text not null default 'open',
-  placed_at timestamptz not null default now()
+  placed_at timestamptz not null default now(),
+  deleted_at timestamptz
 );
 create index orders_customer_id_idx on orders (customer_id);
 create index orders_status_idx on orders (status);
@@ -82,6 +83,13 @@ create table stock_moves (
   moved_at timestamptz not null default now()
 );
 create index stock_moves_product_id_idx on stock_moves (product_id);
+create table daily_sales (
+  shop_id bigint not null references shops (id),
+  day date not null,
+  orders integer not null,
+  revenue_cents bigint not null,
+  primary key (shop_id, day)
+);
 
 create function stamp_update() returns trigger language plpgsql as $$
 begin
@@ -120,4 +128,5 @@ export const shopTables = [
   'payments',
   'shipments',
   'stock_moves',
+  'daily_sales',
 ] as const;

@@ -3,13 +3,21 @@ import pg from 'pg';
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
 import type { Queryable, Row } from '../../database/sql.ts';
-import { type Ledger, type Operation, operations, type ShopState, type Statements } from './operations.ts';
+import { copyIn } from './copy.ts';
+import { heavyOperations, nightlyJob } from './heavy-operations.ts';
+import { createStretch, type LatencyStats, type Stretch } from './latencies.ts';
+import { countLost, createLedger } from './ledger.ts';
+import { type Operation, operations, type ShopState, type Statements } from './operations.ts';
 
 export interface WorkloadOptions {
   /** Requests at a time. Default 4. */
   readonly clients?: number;
   /** Pause of each client between two requests, in milliseconds. Default 2. */
   readonly pause?: number;
+  /** Also soft deletes, COPY, rows that change shops and the nightly job. Default false. */
+  readonly heavy?: boolean;
+  /** Requests of the first client between two nightly jobs. Default 200. */
+  readonly nightlyEvery?: number;
   /** Told of every statement that failed. */
   readonly onError?: (error: unknown, operation: string) => void;
 }
@@ -25,6 +33,8 @@ export interface WorkloadStats {
   readonly requests: number;
   readonly statements: number;
   readonly failed: number;
+  /** Requests that found no server, or lost it: a server that was killed, never a statement that was refused. */
+  readonly disconnected: number;
   /** Named SELECT * statements that the server refused once after a column had come, and that were prepared again. */
   readonly preparedAgain: number;
   readonly byOperation: Readonly<Record<string, number>>;
@@ -43,6 +53,13 @@ export interface Workload {
   stats(): WorkloadStats;
   /** Starts the measure of the slowest statement again. */
   resetSlowest(): void;
+  /** Measures from now on, beside what else is measured; `read` at the end. */
+  measure(): { read(): LatencyStats };
+  /**
+   * From here on rows of the old version come by COPY into a temporary table and INSERT … SELECT: PostgreSQL refuses COPY into a table with policies,
+   * so an application must be changed in this before shadow. `false` takes that back.
+   */
+  stageCopies(staged: boolean): void;
   stop(): Promise<WorkloadStats>;
   /** Committed writes that the database no longer has as they were made. Call it after `stop`. */
   countLost(db: Queryable): Promise<number>;
@@ -55,11 +72,14 @@ export interface Workload {
  * @param url the old application's own login
  */
 export async function startWorkload(url: string, options: WorkloadOptions = {}): Promise<Workload> {
-  const { clients = 4, pause = 2, onError } = options;
+  const { clients = 4, pause = 2, heavy = false, nightlyEvery = 200, onError } = options;
+  const requests = heavy ? [...operations, ...heavyOperations] : operations;
   const old = new pg.Pool({ connectionString: url, max: clients, application_name: 'sample shop' });
   old.on('error', () => {}); // an idle connection that was ended is replaced
   const shops = await readShops(old);
-  const ledger: Ledger = { orders: new Map(), cities: new Map() };
+  const ledger = createLedger();
+  const stretches = new Set<Stretch>();
+  let staged = false;
   const counts = new Map<string, number>();
   const latencies: number[] = [];
   let deployment: Deployment = { pool: old };
@@ -67,7 +87,7 @@ export async function startWorkload(url: string, options: WorkloadOptions = {}):
   let version = 0;
   let stopped = false;
   let slowest = { milliseconds: 0, operation: '' };
-  const total = { requests: 0, statements: 0, failed: 0, preparedAgain: 0 };
+  const total = { requests: 0, statements: 0, failed: 0, disconnected: 0, preparedAgain: 0 };
   const started = performance.now();
 
   const timed = async <R extends Row>(
@@ -77,14 +97,19 @@ export async function startWorkload(url: string, options: WorkloadOptions = {}):
     values: readonly unknown[],
     name?: string,
   ) => {
-    const before = performance.now();
     const config = name === undefined ? { text, values } : { text, values, name: `${name}_v${version}` };
+    return clocked(operation, async () => (await (db as unknown as pg.Pool).query<R>(config as pg.QueryConfig)).rows);
+  };
+
+  const clocked = async <T>(operation: string, fn: () => Promise<T>): Promise<T> => {
+    const before = performance.now();
     try {
-      return (await (db as unknown as pg.Pool).query<R>(config as pg.QueryConfig)).rows;
+      return await fn();
     } finally {
       const milliseconds = performance.now() - before;
       total.statements += 1;
       latencies[total.statements % 20_000] = milliseconds;
+      for (const stretch of stretches) stretch.add(milliseconds, operation);
       if (milliseconds > slowest.milliseconds) slowest = { milliseconds, operation };
     }
   };
@@ -103,34 +128,80 @@ export async function startWorkload(url: string, options: WorkloadOptions = {}):
         return timed(db, operation, text, values, name);
       }
     },
-    async transaction(fn) {
-      const client = await deployment.pool.connect();
-      let broken: Error | undefined;
-      try {
+    async copy(table, columns, lines) {
+      const names = columns.join(', ');
+      const own = `copied_${table}`;
+      if (deployment.withShop !== undefined) {
+        const rows = lines.map((line) => line.split('\t'));
+        const places = rows.map((row, r) => `(${row.map((_, c) => `$${r * row.length + c + 1}`).join(', ')})`);
+        await timed(
+          deployment.pool,
+          operation,
+          `insert into ${table} (${names}) values ${places.join(', ')}`,
+          rows.flat(),
+        );
+        return;
+      }
+      if (!staged) {
+        await onClient((client) =>
+          clocked(operation, () => copyIn(client, `copy ${table} (${names}) from stdin`, lines)),
+        );
+        return;
+      }
+      await onClient(async (client) => {
+        await timed(client, operation, 'begin', []);
+        await timed(
+          client,
+          operation,
+          `create temp table ${own} on commit drop as select ${names} from ${table} limit 0`,
+          [],
+        );
+        await clocked(operation, () => copyIn(client, `copy ${own} (${names}) from stdin`, lines));
+        await timed(client, operation, `insert into ${table} (${names}) select ${names} from ${own}`, []);
+        await timed(client, operation, 'commit', []);
+      });
+    },
+    transaction: (fn) =>
+      onClient(async (client) => {
         await timed(client, operation, 'begin', []);
         const result = await fn(statementsOn(client, operation));
         await timed(client, operation, 'commit', []);
         return result;
-      } catch (error) {
-        await client.query('rollback').catch((lost: Error) => {
-          broken = lost;
-        });
-        throw error;
-      } finally {
-        client.release(broken);
-      }
-    },
+      }),
   });
 
-  const request = async (shop: ShopState, operation: Operation): Promise<void> => {
+  /** A connection for one request; a transaction that it leaves open is rolled back. */
+  const onClient = async <T>(fn: (client: Queryable) => Promise<T>): Promise<T> => {
+    const client = await deployment.pool.connect();
+    let broken: Error | undefined;
+    const onLost = (lost: Error): void => {
+      broken = lost;
+    };
+    const listening = client as unknown as Partial<pg.Client>;
+    listening.on?.('error', onLost);
+    try {
+      return await fn(client);
+    } catch (error) {
+      await client.query('rollback').catch(onLost);
+      throw error;
+    } finally {
+      listening.off?.('error', onLost);
+      client.release(broken);
+    }
+  };
+
+  const request = async (shop: ShopState, operation: Operation, other = shop): Promise<void> => {
     const { pool, withShop } = deployment;
-    const work = () => operation.run(statementsOn(pool, operation.name), shop, ledger);
+    const work = () => operation.run(statementsOn(pool, operation.name), shop, ledger, other);
     try {
       await (withShop === undefined ? work() : withShop(shop.id, work));
       counts.set(operation.name, (counts.get(operation.name) ?? 0) + 1);
     } catch (error) {
-      total.failed += 1;
-      onError?.(error, operation.name);
+      if (isDisconnect(error)) total.disconnected += 1;
+      else {
+        total.failed += 1;
+        onError?.(error, operation.name);
+      }
     }
     total.requests += 1;
   };
@@ -140,15 +211,19 @@ export async function startWorkload(url: string, options: WorkloadOptions = {}):
     const own = shops.filter((_, i) => i % clients === number);
     for (let turn = 0; !stopped; turn += 1) {
       running.set(number, generation);
-      const operation = operations[(turn * 7 + number) % operations.length];
+      const nightly = heavy && number === 0 && turn % nightlyEvery === nightlyEvery - 1;
+      const operation = nightly ? nightlyJob : requests[(turn * 7 + number) % requests.length];
       const shop = own[(turn * 3 + Math.floor(turn / 11)) % own.length];
       if (operation === undefined || shop === undefined) break;
       // a new shop is the platform's business: the new version makes it as an organization
       if (operation.opensShop && (deployment.withShop !== undefined || turn % 20 !== 0)) continue;
-      if (operation.opensShop) {
+      if (operation.crossesShops) {
+        const other = own[(own.indexOf(shop) + 1) % own.length] ?? shop;
+        if (deployment.withShop === undefined && other !== shop) await request(shop, operation, other);
+      } else if (operation.opensShop) {
         await request(shop, {
           ...operation,
-          run: async (db, s, l) => void own.push(...((await operation.run(db, s, l)) ?? [])),
+          run: async (...given) => void own.push(...((await operation.run(...given)) ?? [])),
         });
       } else await request(shop, operation);
       await sleep(pause);
@@ -184,6 +259,19 @@ export async function startWorkload(url: string, options: WorkloadOptions = {}):
     resetSlowest() {
       slowest = { milliseconds: 0, operation: '' };
     },
+    measure() {
+      const stretch = createStretch();
+      stretches.add(stretch);
+      return {
+        read() {
+          stretches.delete(stretch);
+          return stretch.read();
+        },
+      };
+    },
+    stageCopies(now) {
+      staged = now;
+    },
     async stop() {
       stopped = true;
       await all;
@@ -207,20 +295,11 @@ async function readShops(db: Queryable): Promise<ShopState[]> {
     .map(({ id, customers, products }) => ({ id, customers, products, orders: [], turn: 0 }));
 }
 
-async function countLost(db: Queryable, ledger: Ledger): Promise<number> {
-  const orders = [...ledger.orders.keys()];
-  const { rows: found } = await db.query<Row & { id: string; lines: number }>(
-    `select o.id::text as id, (select count(*) from order_lines l where l.order_id = o.id)::int as lines from orders o where o.id = any($1::bigint[])`,
-    [orders],
-  );
-  const lines = new Map(found.map((row) => [row.id, row.lines]));
-  const { rows: customers } = await db.query<Row & { id: string; city: string }>(
-    `select c.id::text as id, c.city from customers c where c.id = any($1::bigint[])`,
-    [[...ledger.cities.keys()]],
-  );
-  const cities = new Map(customers.map((row) => [row.id, row.city]));
+/** The server is gone, was shut down or is starting: nothing that a statement did. */
+function isDisconnect(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  if (state !== undefined) return /^(08\w{3}|57P0[1-3]|ECONNREFUSED|ECONNRESET|EPIPE)$/.test(state);
   return (
-    [...ledger.orders].filter(([id, count]) => lines.get(id) !== count).length +
-    [...ledger.cities].filter(([id, city]) => cities.get(id) !== city).length
+    error instanceof Error && /connection terminated|client has encountered a connection error/i.test(error.message)
   );
 }

@@ -2,7 +2,17 @@ import type { ForeignKey, Inspection, TableName } from './inspection.ts';
 
 /** How plans and messages name a foreign key of a table: its columns, `customer_id` or `order_id, line`. */
 export function keyLabel(key: ForeignKey): string {
-  return key.columns.join(', ');
+  return keyColumns(key).join(', ');
+}
+
+/** The columns that decide where a key leads: with a polymorphic pair's discriminator, which comes first. */
+export function keyColumns(key: ForeignKey): string[] {
+  return key.when === undefined ? [...key.columns] : [key.when.column, ...key.columns];
+}
+
+/** The labels of keys, each once: the targets of a polymorphic pair have one together. */
+export function labelsOf(keys: readonly ForeignKey[]): string[] {
+  return [...new Set(keys.map(keyLabel))];
 }
 
 export interface Route {

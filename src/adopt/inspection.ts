@@ -7,6 +7,11 @@ export interface ColumnFacts {
   readonly notNull: boolean;
   readonly hasDefault: boolean;
   readonly generated: boolean;
+  /** The type without what a domain or a length adds: what decides whether two columns can be compared. */
+  readonly baseType?: string;
+  /** Of a generated column: its expression, and the columns that it reads. */
+  readonly expression?: string | null;
+  readonly generatedFrom?: readonly string[];
 }
 
 export interface UniqueFacts {
@@ -58,7 +63,13 @@ export interface TableFacts {
   readonly unlogged: boolean;
 }
 
-/** A declared foreign key. Where only partitions declare it, it is listed once, on their root. */
+/** How a value of a column without a constraint is made comparable with the parent's, where the types differ. */
+export type Conversion = 'none' | 'to integer' | 'to uuid' | 'to text';
+
+/**
+ * A way from a row to its parent: a declared foreign key (where only partitions declare it, listed once, on their root), or a
+ * reference without a constraint that a person confirmed.
+ */
 export interface ForeignKey {
   readonly name: string;
   readonly table: TableName;
@@ -73,6 +84,14 @@ export interface ForeignKey {
   readonly onUpdate: string;
   /** Set when the key is declared on these partitions and not on their root. */
   readonly onPartitions?: readonly TableName[];
+  /** Set for a reference without a constraint: PostgreSQL does not hold it, so it may lead nowhere, and a row may come before its parent. */
+  readonly confirmed?: true;
+  /** Of a polymorphic pair: the way counts for rows whose discriminator has this value. */
+  readonly when?: { readonly column: string; readonly value: string };
+  /** For each of `columns`; left out where the types are the same. */
+  readonly conversions?: readonly Conversion[];
+  /** The parent has children by INHERITS: their rows are not those the key means. */
+  readonly parentOnly?: true;
 }
 
 export interface ViewFacts {

@@ -66,10 +66,34 @@ export interface TablePlan extends Classification {
   /** Relations that hold the rows: the table, or its partitions. */
   readonly leaves: readonly TableName[];
   readonly primaryKey: readonly string[];
+  /** Tables that it inherits from (INHERITS) and that have a tenant: their column is this table's too. */
+  readonly inherits: readonly TableName[];
+  /** Other tables inherit from it: a query without ONLY reads their rows as well. */
+  readonly inherited: boolean;
   readonly rows: number;
   readonly required: Required;
   /** Unique keys that stay global, and what becomes of each at contract. */
   readonly uniques: readonly UniquePlan[];
+}
+
+/** A reference without a constraint, as the plan file writes it. */
+export interface ReferenceDecision {
+  /** `public.notes(order_id)`; of a polymorphic pair the discriminator comes first: `public.comments(owner_type, owner_id)`. */
+  readonly from: string;
+  /** `public.orders(id)`; of a polymorphic pair one for each value of the discriminator. */
+  readonly to: string | Readonly<Record<string, string>>;
+}
+
+/** A reference that names and data speak for. Offered, never assumed. */
+export interface FoundReference extends ReferenceDecision {
+  readonly table: TableName;
+  readonly columns: readonly string[];
+  readonly confidence: 'high' | 'medium' | 'low';
+  /** What speaks for it and against it, in words. */
+  readonly reason: string;
+  /** Different values looked at, and how many of them the parent has. */
+  readonly sampled: number;
+  readonly found: number;
 }
 
 export interface UniquePlan {
@@ -93,6 +117,10 @@ export interface Plan {
     readonly nameColumn: string | null;
   } | null;
   readonly constant: { readonly name: string; readonly key: string } | null;
+  /** References without a constraint that a person confirmed. */
+  readonly references: readonly ReferenceDecision[];
+  /** References that were found and are not confirmed: comments in the plan file. */
+  readonly offers: readonly FoundReference[];
   /** Every table, in the order of its name. */
   readonly tables: readonly TablePlan[];
   /** Tables that get a tenant, parents before children. */

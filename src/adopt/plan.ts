@@ -1,9 +1,10 @@
 import { TenantryError } from '../errors.ts';
 import { type Classification, classifyTables, type Decisions, hasTenant } from './classify.ts';
 import { graphOf, type UsageFacts } from './data-facts.ts';
-import { keyLabel } from './graph.ts';
+import { labelsOf } from './graph.ts';
 import type { Inspection, TableFacts, TableName } from './inspection.ts';
-import type { Plan, Required, TablePlan, UniquePlan } from './plan-types.ts';
+import type { FoundReference, Plan, ReferenceDecision, Required, TablePlan, UniquePlan } from './plan-types.ts';
+import { withReferences } from './references/confirm.ts';
 import { nameColumn } from './roots.ts';
 import { planSteps } from './steps/steps.ts';
 import { parentsFirst } from './tenant-sql.ts';
@@ -14,6 +15,8 @@ export interface PlanDecisions extends Decisions {
   readonly column?: string | undefined;
   /** The root's column that organizations take their names from. Default: a likely one. */
   readonly nameColumn?: string | undefined;
+  /** References without a constraint that a person confirmed. */
+  readonly references?: readonly ReferenceDecision[] | undefined;
 }
 
 /**
@@ -22,10 +25,12 @@ export interface PlanDecisions extends Decisions {
  * @throws TNT_PLAN_INVALID when a decision names what is not there or contradicts another
  */
 export function planAdoption(
-  inspection: Inspection,
+  found: Inspection,
   decisions: PlanDecisions,
   usage: ReadonlyMap<TableName, UsageFacts> = new Map(),
+  offers: readonly FoundReference[] = [],
 ): Plan {
+  const inspection = withReferences(found, decisions.references);
   const column = decisions.column ?? 'tenant_id';
   const rootFacts = requireRoot(inspection, decisions);
   const classes = classifyTables(inspection, decisions, usage);
@@ -43,6 +48,8 @@ export function planAdoption(
       owner: facts.owner,
       leaves: facts.kind === 'partitioned' ? facts.partitions : [facts.name],
       primaryKey: facts.primaryKey,
+      inherits: facts.inherits.filter((parent) => order.includes(parent)),
+      inherited: inspection.tables.some((other) => other.inherits.includes(facts.name)),
       rows: facts.rows,
       required: required.get(facts.name) ?? 'at once',
       uniques: hasTenant(classification.class) ? planUniques(inspection, facts) : [],
@@ -63,6 +70,8 @@ export function planAdoption(
             nameColumn: decisions.nameColumn ?? nameColumn(rootFacts) ?? null,
           },
     constant: decisions.constant === undefined ? null : { name: decisions.constant, key: slugOf(decisions.constant) },
+    references: decisions.references ?? [],
+    offers,
     tables,
     order,
     steps: [],
@@ -107,7 +116,7 @@ function refuseContradictions(
     throw new TenantryError('TNT_PLAN_INVALID', message);
   };
   for (const [table, decision] of Object.entries(decisions.tables ?? {})) {
-    const keys = inspection.foreignKeys.filter((key) => key.table === table).map(keyLabel);
+    const keys = labelsOf(inspection.foreignKeys.filter((key) => key.table === table));
     const unknown = decision.via?.find((label) => !keys.includes(label));
     if (unknown !== undefined) fail(`Table ${table} has no foreign key on (${unknown}): see its "via".`);
   }

@@ -1,7 +1,8 @@
-import { ident } from '../database/sql.ts';
+import { ident, literal } from '../database/sql.ts';
 import type { TableClass } from './classify.ts';
 import { hasTenant } from './classify.ts';
 import type { ForeignKey, TableName } from './inspection.ts';
+import { convert } from './references/comparable.ts';
 
 /** What the SQL of a route needs to know of each table. */
 export interface TenantNode {
@@ -17,9 +18,27 @@ export interface TenantGraph {
 
 /** The join of a child's alias with its parent's: `p.id = t.customer_id`. */
 export function joinCondition(key: ForeignKey, child: string, parent: string): string {
-  return key.columns
-    .map((column, i) => `${parent}.${ident(key.parentColumns[i] ?? '')} = ${child}.${ident(column)}`)
-    .join(' and ');
+  const equal = key.columns.map((column, i) => {
+    const value = convert(`${child}.${ident(column)}`, key.conversions?.[i] ?? 'none');
+    return `${parent}.${ident(key.parentColumns[i] ?? '')} = ${value}`;
+  });
+  return [...equal, ...discriminated(key, child)].join(' and ');
+}
+
+/** True for a row whose key says where it leads: no column is null, and the discriminator has the key's value. */
+export function keyPresent(key: ForeignKey, child: string): string {
+  return [...key.columns.map((column) => `${child}.${ident(column)} is not null`), ...discriminated(key, child)].join(
+    ' and ',
+  );
+}
+
+function discriminated({ when }: ForeignKey, child: string): string[] {
+  return when === undefined ? [] : [`${child}.${ident(when.column)} = ${literal(when.value)}`];
+}
+
+/** The parent's own rows, without those of tables that inherit from it: a key never means those. */
+export function parentRows(key: ForeignKey): string {
+  return key.parentOnly === true ? `only ${key.parent}` : key.parent;
 }
 
 /** The key of a root row as text: what `organizations.key` holds. */
@@ -78,7 +97,7 @@ export function tenantByKey(
   const parent = aliases();
   const above = tenantOfRow(graph, key.parent, parent, aliases, end);
   return {
-    joins: [`left join ${key.parent} ${parent} on ${joinCondition(key, alias, parent)}`, ...above.joins],
+    joins: [`left join ${parentRows(key)} ${parent} on ${joinCondition(key, alias, parent)}`, ...above.joins],
     expression: above.expression,
   };
 }

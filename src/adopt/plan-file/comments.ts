@@ -1,0 +1,47 @@
+import { isSeq, type YAMLMap } from 'yaml';
+import { keyLabel } from '../graph.ts';
+import type { Plan, TablePlan } from '../plan-types.ts';
+
+/** What stands above everything: how to read the file. */
+export const fileHead = [
+  ' How this database becomes multi-tenant. Read it, decide what is undecided, commit it.',
+  '   tenantry adopt plan --sql   prints every statement that follows from it',
+  '   tenantry adopt run          carries it out; stops before changing anything while a table is undecided',
+  '',
+  ' class: root       its rows are the tenants; each becomes an organization',
+  '        owned      each row belongs to one tenant, found by the foreign key in "via"',
+  '        join       the same, for a table that joins others',
+  '        shared     the same rows for every tenant; gets no tenant and no policy',
+  '        undecided  you decide: owned (with "via") or shared',
+  ' via:   columns of the keys that lead to the tenant, declared ones or those under references; the first that is not null counts',
+].join('\n');
+
+export function flowLists(map: YAMLMap): void {
+  const via = map.get('via', true);
+  if (isSeq(via)) via.flow = true;
+}
+
+/** What was found about a table, above its decision. */
+export function describeTable(plan: Plan, table: TablePlan): string {
+  const size = table.rows < 0 ? 'Never analyzed' : `About ${table.rows.toLocaleString('en-US')} rows`;
+  const sure = table.confidence === 'decided' ? '' : ` (confidence: ${table.confidence})`;
+  const lines = [`${size}; ${table.reason}${sure}.`];
+  if (plan.constant === null && table.required === 'never')
+    lines.push('Rows whose keys are all null stay without a tenant: only operators see them.');
+  if (table.required === 'at commit')
+    lines.push(
+      'A key is deferrable: the tenant is filled when the transaction commits, and the column stays nullable.',
+    );
+  for (const key of table.checks) lines.push(`Also compared: ${keyLabel(key)} → ${key.parent}.`);
+  if (table.inherits.length > 0)
+    lines.push(
+      `It inherits from ${table.inherits.join(', ')}: a query there reads these rows too, and both are kept apart by the same policies.`,
+    );
+  for (const unique of table.uniques) {
+    if (unique.proposal === 'rescope')
+      lines.push(
+        `Unique ${unique.name} (${unique.columns.join(', ')}) is global: ${unique.reason}. Proposed per tenant at contract.`,
+      );
+  }
+  return lines.map((line) => ` ${line.trim()}`).join('\n');
+}

@@ -15,7 +15,7 @@ select format('tenantry.%s()', v.name) as object, null::text as level,
 from (values
   ('current_tenant', 'app.tenant_id'), ('context_tenant', 'app.tenant_id'),
   ('current_tenant_key', 'app.tenant_key'), ('context_tenant_key', 'app.tenant_key'),
-  ('current_user_id', 'app.user_id'), ('missing_tenant', null)
+  ('current_user_id', 'app.user_id'), ('missing_tenant', null), ('legacy_tenant', null)
 ) v (name, setting)
 join pg_catalog.pg_class k on k.oid = 'tenantry.migrations'::regclass
 join pg_catalog.pg_namespace n on n.oid = k.relnamespace

@@ -10,6 +10,7 @@ drop function tenantry.current_tenant_key();
 drop function tenantry.context_tenant();
 drop function tenantry.current_tenant();
 drop function tenantry.missing_tenant();
+drop function tenantry.legacy_tenant();
 drop function tenantry.uuidv7();
 drop table tenantry.migrations;
 drop schema tenantry;

@@ -64,11 +64,20 @@ begin
   end if;
 end $do$;
 
+-- The tenant of a login that an old application keeps, and that sends no context: null unless somebody declared it one.
+-- Declaring replaces this body, so that a query of such a login reads no table for it. It is the session's user that
+-- counts: nobody takes it on, or lays it down, by SET ROLE.
+create function tenantry.legacy_tenant() returns uuid language plpgsql stable parallel safe as $$
+begin
+  return null;
+end $$;
+comment on function tenantry.legacy_tenant() is 'The tenant of a declared legacy login; written from tenantry.legacy_logins.';
+
 -- What a query without a context gets: null (no rows), or an error when strict binding is on.
 -- Strict binding replaces this body, so that the usual path reads no further setting.
 create function tenantry.missing_tenant() returns uuid language plpgsql stable parallel safe as $$
 begin
-  return null;
+  return tenantry.legacy_tenant();
 end $$;
 comment on function tenantry.missing_tenant() is 'strict binding: off';
 
@@ -90,7 +99,7 @@ declare
   v pg_catalog.text := pg_catalog.current_setting('app.tenant_id', true);
 begin
   if v is null or pg_catalog.length(v) operator(pg_catalog.=) 0 then
-    return null;
+    return tenantry.legacy_tenant();
   end if;
   return v::pg_catalog.uuid;
 end $$;
@@ -116,7 +125,7 @@ begin
   if v is null or pg_catalog.length(v) operator(pg_catalog.=) 0 then
     v := pg_catalog.current_setting('app.tenant_id', true);
     if v is null or pg_catalog.length(v) operator(pg_catalog.=) 0 then
-      return null;
+      return tenantry.legacy_tenant()::pg_catalog.text;
     end if;
   end if;
   return v;

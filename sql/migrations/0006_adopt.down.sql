@@ -7,7 +7,13 @@ begin
     raise exception 'an adoption is open' using hint = 'Run: tenantry adopt undo', errcode = '55000';
   end if;
 end $$;
+delete from tenantry.legacy_logins; -- its trigger empties legacy_tenant()
+drop table tenantry.legacy_logins;
+drop function tenantry.write_legacy_tenant();
+drop function tenantry.adoption_drift();
+drop table tenantry.adoption_accepted;
 drop function tenantry.adopt_organization(text, text);
+drop table tenantry.adoption_hooks;
 drop table tenantry.adoption_organizations;
 drop table tenantry.adoption_steps;
 drop table tenantry.adoption_runs;

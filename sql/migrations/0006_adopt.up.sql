@@ -18,6 +18,8 @@ create table tenantry.adoption_runs (
   lease_until timestamptz,
   last_error text,
   schema_before text not null,
+  -- names of the hooks that it was begun with: a later command without them would leave some out
+  hooks text[] not null default '{}',
   started_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   finished_at timestamptz
@@ -83,5 +85,146 @@ begin
   end loop;
   raise exception 'tenantry: no free slug for the organization of key %', p_key using errcode = '23505';
 end $$;
+
+-- Hooks that ran, each written in the transaction of the hook's own work: so it ran once, whatever was killed.
+create table tenantry.adoption_hooks (
+  run_id uuid not null references tenantry.adoption_runs (id) on delete cascade,
+  position bigint generated always as identity,
+  name text not null,
+  -- before and after a phase, or once for an organization that the adoption made
+  moment text not null check (moment in ('before', 'after', 'organization')),
+  phase text not null,
+  organization_id uuid,
+  -- it has a way back, which undo must take
+  has_undo boolean not null,
+  messages text[] not null default '{}',
+  ran_at timestamptz not null default now(),
+  primary key (run_id, position),
+  unique nulls not distinct (run_id, name, organization_id)
+);
+comment on table tenantry.adoption_hooks is 'Hooks of an adoption that ran, in their order; undo takes them back the other way round.';
+
+-- Logins that an old application goes on with after enforcement: each sees and writes one tenant without sending a context.
+create table tenantry.legacy_logins (
+  login text primary key,
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  declared_by text not null default session_user,
+  declared_at timestamptz not null default now()
+);
+create index legacy_logins_tenant_id_idx on tenantry.legacy_logins (tenant_id);
+comment on table tenantry.legacy_logins is 'Declared by: tenantry adopt legacy-login. tenantry.legacy_tenant() is written from it.';
+grant select (login) on tenantry.legacy_logins to tenantry_app;
+
+-- The table says it, the function answers: the body has constants, so that policies read no table.
+create function tenantry.write_legacy_tenant() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_answers text;
+begin
+  select string_agg(format(E'  if session_user operator(pg_catalog.=) %L::pg_catalog.name then\n    return %L::pg_catalog.uuid;\n  end if;\n', l.login, l.tenant_id), '' order by l.login)
+    into v_answers from tenantry.legacy_logins l;
+  execute format('create or replace function tenantry.legacy_tenant() returns uuid language plpgsql stable parallel safe as %L',
+    E'\nbegin\n' || coalesce(v_answers, '') || E'  return null;\nend ');
+  return null;
+end $$;
+create trigger legacy_logins_written after insert or update or delete or truncate on tenantry.legacy_logins
+  for each statement execute function tenantry.write_legacy_tenant();
+
+create table tenantry.adoption_accepted (
+  run_id uuid not null references tenantry.adoption_runs (id) on delete cascade,
+  -- as the plan names it: schema.table, quoted where it must be
+  table_name text not null,
+  -- of a foreign key; empty for the table itself
+  columns text[] not null default '{}',
+  class text not null check (class in ('shared', 'owned', 'key')),
+  accepted_at timestamptz not null default now(),
+  primary key (run_id, table_name, columns)
+);
+comment on table tenantry.adoption_accepted is 'Tables and foreign keys that came after the plan and that the committed plan file decides about: tenantry adopt plan --accept.';
+
+-- Where the open adoption and the catalogue differ, one row each. SECURITY DEFINER, because the application's login warns at
+-- its start and may not read the plan; it learns names that the catalogue shows to everybody.
+--   table-new    nobody classified it        table-gone   the plan names it, the database has none
+--   key-new      leads to rows of tenants and nothing compares it      key-gone   a tenant comes by it
+--   trigger-off  a trigger that keeps tenants right is missing or disabled, though its step is done
+create function tenantry.adoption_drift() returns table (kind text, table_name text, columns text[], parent text, object_name text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with run as (
+    select r.id, r.plan from tenantry.adoption_runs r where r.status = 'open'
+  ),
+  planned as (
+    select r.id as run_id, r.plan ->> 'column' as tenant_column, t ->> 'table' as name,
+           t ->> 'class' in ('root', 'owned', 'join') as tenant, t -> 'via' as via, t -> 'checks' as checks, t -> 'known' as known
+    from run r, json_array_elements(r.plan -> 'tables') t
+  ),
+  planned_key as (
+    select p.name, k.key ->> 'name' as key_name, array(select json_array_elements_text(k.key -> 'columns')) as columns,
+           k.key ->> 'parent' as parent, k.used and coalesce(k.key ->> 'confirmed', '') <> 'true' as used
+    from planned p
+    cross join lateral (
+      select e as key, true as used from json_array_elements(p.via) e
+      union all select e, false from json_array_elements(p.checks) e
+      union all select e, false from json_array_elements(coalesce(p.known, '[]')) e
+    ) k
+  ),
+  host as (
+    select c.oid, format('%I.%I', n.nspname, c.relname) as name, n.nspname, c.relname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+      and n.nspname not like 'pg\_%' and n.nspname <> 'information_schema'
+      and n.oid <> (select k.relnamespace from pg_class k where k.oid = 'tenantry.migrations'::regclass)
+      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+  ),
+  host_key as (
+    select k.conname, c.name, p.name as parent,
+           array(select a.attname::text from unnest(k.conkey) with ordinality u(num, o)
+                 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.num order by u.o) as columns,
+           array(select a.attname::text from unnest(k.confkey) with ordinality u(num, o)
+                 join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.num order by u.o) as parent_columns
+    from pg_constraint k
+    join host c on c.oid = coalesce(pg_partition_root(k.conrelid)::oid, k.conrelid)
+    join host p on p.oid = coalesce(pg_partition_root(k.confrelid)::oid, k.confrelid)
+    where k.contype = 'f' and k.conparentid = 0
+  ),
+  accepted as (
+    select a.table_name, a.columns from tenantry.adoption_accepted a join run r on r.id = a.run_id
+  )
+  select 'table-new', h.name, '{}'::text[], null::text, h.name
+  from host h
+  where exists (select from run)
+    and h.name not in (select p.name from planned p)
+    and not exists (select from accepted a where a.table_name = h.name and a.columns = '{}')
+    and not exists (select from tenantry.table_modes m where m.table_schema = h.nspname and m.table_name = h.relname)
+  union all
+  select 'table-gone', p.name, '{}', null, p.name from planned p where p.name not in (select h.name from host h)
+  union all
+  select distinct on (k.name, k.columns, k.parent) 'key-new', k.name, k.columns, k.parent, k.conname::text
+  from host_key k
+  join planned c on c.name = k.name
+  join planned p on p.name = k.parent and p.tenant
+  where not exists (select from planned_key q where q.name = k.name and q.columns = k.columns and q.parent = k.parent)
+    and not exists (select from accepted a where a.table_name = k.name and a.columns = k.columns)
+    -- a key that carries the tenant on both ends compares it by itself
+    and not exists (select from unnest(k.columns, k.parent_columns) u(own, other) where u.own = c.tenant_column and u.other = c.tenant_column)
+  union all
+  select 'key-gone', q.name, q.columns, q.parent, q.key_name
+  from planned_key q
+  where q.used and q.name in (select h.name from host h) and q.parent in (select h.name from host h)
+    and not exists (select from host_key k where k.name = q.name and k.columns = q.columns and k.parent = q.parent)
+    and not exists (select from accepted a where a.table_name = q.name and a.columns = q.columns)
+  union all
+  select 'trigger-off', p.name, '{}', null, w.trigger_name
+  from planned p
+  join host h on h.name = p.name
+  cross join (values ('expand/%s/triggers', 'zz_tenantry_fill_insert'), ('expand/%s/triggers', 'zz_tenantry_fill_update'),
+                     ('enforced/%s/references', 'zz_tenantry_refs_insert'), ('enforced/%s/references', 'zz_tenantry_refs_update'))
+    as w(step, trigger_name)
+  where exists (select from tenantry.adoption_steps s where s.run_id = p.run_id and s.id = format(w.step, p.name) and s.status = 'done')
+    and not exists (select from pg_trigger t where t.tgrelid = h.oid and t.tgname = w.trigger_name and t.tgenabled in ('O', 'A'))
+  order by 1, 2, 3
+$$;
+comment on function tenantry.adoption_drift() is 'Where the open adoption and the catalogue differ: what came, went or was switched off since the plan was made.';
+revoke all on function tenantry.adoption_drift() from public;
+grant execute on function tenantry.adoption_drift() to tenantry_app, tenantry_operator;
 
 reset role;

@@ -1,9 +1,18 @@
 import { type Queryable, type Row, renderSchema } from '../database/sql.ts';
 
 const bodies = {
-  on: `raise exception 'TNT_CONTEXT_MISSING: this statement came without a tenant'
-    using errcode = '42501', hint = 'Run it inside withTenant({ tenantId, userId }, fn).';`,
-  off: 'return null;',
+  on: `declare
+  v pg_catalog.uuid := tenantry.legacy_tenant();
+begin
+  if v is null then
+    raise exception 'TNT_CONTEXT_MISSING: this statement came without a tenant'
+      using errcode = '42501', hint = 'Run it inside withTenant({ tenantId, userId }, fn).';
+  end if;
+  return v;
+end`,
+  off: `begin
+  return tenantry.legacy_tenant();
+end`,
 };
 
 /**
@@ -15,9 +24,7 @@ export async function setStrictBinding(admin: Queryable, schema: string, strict:
   await admin.query(
     renderSchema(
       `create or replace function tenantry.missing_tenant() returns uuid language plpgsql stable parallel safe as $$
-begin
-  ${bodies[state]}
-end $$;
+${bodies[state]} $$;
 comment on function tenantry.missing_tenant() is 'strict binding: ${state}'`,
       schema,
     ),

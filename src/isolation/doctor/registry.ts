@@ -117,6 +117,12 @@ export const checks: readonly Check[] = [
   check(52, 'error', 'kernel-policy-altered', "A policy of Tenantry's own tables is not as it was made", {
     probe: kernelPoliciesProbe,
   }),
+
+  // after an adoption
+  check(53, 'warn', 'unclassified-since-adoption', 'A table came after the adoption and nobody classified it'),
+  check(54, 'warn', 'foreign-key-since-adoption', 'A foreign key to rows of tenants came after the adoption'),
+  check(55, 'warn', 'foreign-key-of-plan-missing', 'A foreign key that a tenant comes by is gone'),
+  check(56, 'error', 'fill-trigger-missing', 'A trigger that keeps the tenants of an adopted table right is off'),
 ];
 
 /** @throws for a code that is not in the registry: a fault of ours */

@@ -1,3 +1,4 @@
+import { adoptionCases } from './adoption.ts';
 import { costCases } from './cost.ts';
 import { keysCases } from './keys.ts';
 import { loginCases } from './login.ts';
@@ -14,4 +15,5 @@ export const cases: readonly CheckCase[] = [
   ...waysAroundCases,
   ...keysCases,
   ...costCases,
+  ...adoptionCases,
 ].sort((a, b) => a.code.localeCompare(b.code));

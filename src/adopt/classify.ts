@@ -1,13 +1,16 @@
 import type { UsageFacts } from './data-facts.ts';
-import { describeRoute, groupBy, keyLabel, routesToRoot } from './graph.ts';
+import type { RowDecisions, TableRule } from './decisions/types.ts';
+import { settleFamilies } from './families.ts';
+import { describeRoute, groupBy, labelsOf, routesToRoot } from './graph.ts';
 import type { ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
+import { chooseWays } from './ways.ts';
 
 export type TableClass = 'root' | 'owned' | 'join' | 'shared' | 'undecided';
 
 /** What a person decided for one table; everything left out is proposed. */
-export interface TableDecision {
+export interface TableDecision extends RowDecisions {
   readonly class?: TableClass | undefined;
-  /** Columns of the foreign keys the tenant comes by, each as {@link keyLabel} prints it; the first that is not null counts. */
+  /** Columns of the foreign keys the tenant comes by, each as `keyLabel` prints it; the first that is not null counts. */
   readonly via?: readonly string[] | undefined;
 }
 
@@ -30,6 +33,10 @@ export interface Classification {
   readonly reason: string;
   /** `orders.customer_id → customers.shop_id → shops`; null where there is none. */
   readonly path: string | null;
+  /** What a person decided about rows that do not belong to one tenant as they are. */
+  readonly decided?: RowDecisions;
+  /** The same with every name resolved. Only in plans by a root. */
+  readonly rule?: TableRule;
 }
 
 const noLink = 'no foreign key';
@@ -52,8 +59,8 @@ export function classifyTables(
   return withChecks(inspection, classes);
 }
 
-type Draft = Omit<Classification, 'checks'>;
-const draft = (table: TableName, rest: Omit<Draft, 'table' | 'via' | 'path'> & Partial<Draft>): Draft => ({
+export type Draft = Omit<Classification, 'checks'>;
+export const draft = (table: TableName, rest: Omit<Draft, 'table' | 'via' | 'path'> & Partial<Draft>): Draft => ({
   table,
   via: [],
   path: null,
@@ -67,7 +74,6 @@ function classifyConstant(table: TableFacts, decisions: Decisions, name: string)
   if (toolingTables.test(table.table)) {
     return draft(table.name, { class: 'shared', confidence: 'high', reason: 'the history of a migration tool' });
   }
-  if (table.inherits.length > 0) return undecidedInheritance(table);
   return draft(table.name, {
     class: 'owned',
     confidence: 'high',
@@ -85,32 +91,25 @@ function classifyByRoot(
   const keysOf = groupBy(inspection.foreignKeys, (key) => key.table);
   const chosen = new Map<TableName, readonly ForeignKey[]>();
   for (const { name } of inspection.tables) {
-    const keys = keysOf.get(name) ?? [];
-    const wanted = decisions.tables?.[name]?.via;
-    const route = routes.get(name);
-    if (wanted !== undefined) {
-      chosen.set(
-        name,
-        wanted.flatMap((label) => keys.filter((key) => keyLabel(key) === label)),
-      );
-    } else if (route !== undefined) {
-      const costOf = (table: TableName): number => (table === root ? 0 : (routes.get(table)?.cost ?? Infinity));
-      // only from tables that are nearer to the root: so no two tables can get their tenant from each other
-      const fallbacks = keys.filter((key) => key !== route.via && costOf(key.parent) < route.cost);
-      const rank = (key: ForeignKey): number => costOf(key.parent) + (key.nullable ? 100 : 0);
-      // A key that may be null is followed by the others that lead to the root: the first with a parent counts.
-      chosen.set(name, route.via.nullable ? [route.via, ...fallbacks.sort((a, b) => rank(a) - rank(b))] : [route.via]);
-    }
+    const ways = chooseWays(inspection, root, routes, name, decisions.tables?.[name]?.via);
+    if (ways.length > 0) chosen.set(name, ways);
   }
   const firstKeys = new Map([...chosen].flatMap(([table, keys]) => (keys[0] === undefined ? [] : [[table, keys[0]]])));
   const byName = new Map<TableName, Draft>();
   for (const table of inspection.tables) {
     const { name } = table;
-    const decided = decisions.tables?.[name]?.class;
+    const decided = name === root ? undefined : decisions.tables?.[name]?.class;
     const via = chosen.get(name) ?? [];
-    if (name === root) {
-      byName.set(name, draft(name, { class: 'root', confidence: 'decided', reason: 'its rows are the tenants' }));
-    } else if (decided !== undefined) {
+    const proposed =
+      name === root
+        ? draft(name, { class: 'root', confidence: 'decided', reason: 'its rows are the tenants' })
+        : via.length > 0
+          ? ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys)
+          : withoutRoute(table, root, usage);
+    // what a person wrote as it was proposed keeps its reason, so that a file that is planned again stays as it is
+    if (decided === undefined || (decided === proposed.class && sameWays(decisions.tables?.[name]?.via, proposed.via)))
+      byName.set(name, proposed);
+    else {
       const owned = decided === 'owned' || decided === 'join';
       byName.set(
         name,
@@ -121,18 +120,18 @@ function classifyByRoot(
           ...(owned ? { via, path: describeRoute(name, firstKeys) } : {}),
         }),
       );
-    } else if (table.inherits.length > 0) byName.set(name, undecidedInheritance(table));
-    else if (via.length > 0) {
-      byName.set(name, ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys));
     }
   }
-  for (const table of inspection.tables) {
-    if (!byName.has(table.name)) byName.set(table.name, withoutRoute(table, root, usage));
-  }
+  cutOff(byName);
+  settleFamilies(inspection, byName);
   cutOff(byName);
   settleNeighbours(inspection, byName);
   return inspection.tables.flatMap((table) => byName.get(table.name) ?? []);
 }
+
+/** No `via` in the file leaves the choice to the plan. */
+const sameWays = (wanted: readonly string[] | undefined, via: readonly ForeignKey[]): boolean =>
+  wanted === undefined || wanted.join('|') === labelsOf(via).join('|');
 
 function ownedDraft(
   table: TableFacts,
@@ -143,27 +142,25 @@ function ownedDraft(
 ): Draft {
   const path = describeRoute(table.name, firstKeys);
   const linking = new Set(table.primaryKey.length > 0 ? table.primaryKey : (table.uniques[0]?.columns ?? []));
-  const parents = new Set(keys.filter((key) => key.columns.every((c) => linking.has(c))).map((key) => key.parent));
+  const parents = new Set(
+    keys.filter((key) => key.when === undefined && key.columns.every((c) => linking.has(c))).map((key) => key.parent),
+  );
   const covered = new Set(keys.flatMap((key) => key.columns));
   const isJoin = parents.size > 1 && linking.size > 0 && [...linking].every((column) => covered.has(column));
   return draft(table.name, {
     class: isJoin ? 'join' : 'owned',
     confidence: nullable ? 'medium' : 'high',
     reason: nullable
-      ? `reached by ${path}, where a key may be null: rows without one have no tenant`
+      ? `reached by ${path}, ${
+          via[0]?.confirmed === true
+            ? 'a reference that no constraint holds: rows that it leads nowhere have no tenant'
+            : 'where a key may be null: rows without one have no tenant'
+        }`
       : isJoin
         ? `joins ${[...parents].join(' and ')}; reached by ${path}`
         : `reached by ${path}`,
     via,
     path,
-  });
-}
-
-function undecidedInheritance(table: TableFacts): Draft {
-  return draft(table.name, {
-    class: 'undecided',
-    confidence: 'low',
-    reason: `inherits from ${table.inherits.join(', ')}: triggers and policies of a parent do not reach its children`,
   });
 }
 

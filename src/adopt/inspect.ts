@@ -1,6 +1,6 @@
 import type { Queryable } from '../database/sql.ts';
 import { groupBy } from './graph.ts';
-import type { ForeignKey, Inspection, TableFacts } from './inspection.ts';
+import type { ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
 import {
   selectColumns,
   selectForeignAndExtensionTables,
@@ -36,13 +36,7 @@ export async function inspectDatabase(db: Queryable, schema = 'tenantry'): Promi
       const keys = uniques.get(row.name) ?? [];
       return {
         ...row,
-        columns: (columns.get(row.name) ?? []).map(({ name, type, notNull, hasDefault, generated }) => ({
-          name,
-          type,
-          notNull,
-          hasDefault,
-          generated,
-        })),
+        columns: (columns.get(row.name) ?? []).map(({ table: _, ...column }) => column),
         primaryKey: keys.find((key) => key.primary)?.columns ?? [],
         uniques: keys
           .filter((key) => !key.primary)
@@ -58,7 +52,10 @@ export async function inspectDatabase(db: Queryable, schema = 'tenantry'): Promi
     foreignKeys: liftPartitionKeys(await selectForeignKeys(db, schema)),
     triggers: await selectTriggers(db, schema),
     views: await selectViews(db, schema),
-    functions: await selectFunctions(db, schema),
+    functions: (await selectFunctions(db, schema)).map(({ source, ...rest }) => ({
+      ...rest,
+      touches: tablesIn(source, tables),
+    })),
     sequences: await selectSequences(db, schema),
     schemas: await selectSchemas(db, schema),
     extensionTables: others.filter((o) => o.reason === 'extension').map((o) => o.name),
@@ -72,7 +69,8 @@ type ForeignKeyRow = Awaited<ReturnType<typeof selectForeignKeys>>[number];
 /** A key that only partitions declare counts once, for their root: the rows of the table follow it all the same. */
 function liftPartitionKeys(rows: readonly ForeignKeyRow[]): ForeignKey[] {
   const lifted = new Map<string, ForeignKey & { onPartitions?: string[] }>();
-  for (const { declaredOn, onRoot, ...key } of rows) {
+  for (const { declaredOn, onRoot, hasHeirs, ...rest } of rows) {
+    const key = { ...rest, ...(hasHeirs ? { parentOnly: true as const } : {}) };
     const id = `${key.table}(${key.columns.join()})>${key.parent}(${key.parentColumns.join()})`;
     const known = lifted.get(id);
     if (known === undefined) lifted.set(id, onRoot ? key : { ...key, onPartitions: [declaredOn] });
@@ -80,4 +78,12 @@ function liftPartitionKeys(rows: readonly ForeignKeyRow[]): ForeignKey[] {
     else known.onPartitions?.push(declaredOn);
   }
   return [...lifted.values()];
+}
+
+/** Tables whose names a function's text holds as words; a name alone may mean another thing, so this is for people to read. */
+function tablesIn(source: string, tables: readonly { name: TableName; table: string }[]): TableName[] {
+  const words = new Set(
+    source.match(/"(?:[^"]|"")+"|[\p{L}_][\p{L}\p{N}_$]*/gu)?.map((word) => word.replaceAll('"', '')),
+  );
+  return tables.filter(({ table }) => words.has(table)).map(({ name }) => name);
 }

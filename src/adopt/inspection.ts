@@ -107,6 +107,8 @@ export interface FunctionFacts {
   readonly language: string;
   readonly securityDefiner: boolean;
   readonly owner: string;
+  /** Tables whose names stand in its text. */
+  readonly touches: readonly TableName[];
 }
 
 export interface SequenceFacts {

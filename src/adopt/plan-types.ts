@@ -70,6 +70,8 @@ export interface TablePlan extends Classification {
   readonly inherits: readonly TableName[];
   /** Other tables inherit from it: a query without ONLY reads their rows as well. */
   readonly inherited: boolean;
+  /** Generated columns among those of its keys: what they are computed from. */
+  readonly generated: readonly { readonly column: string; readonly expression: string; readonly reads: readonly string[] }[];
   readonly rows: number;
   readonly required: Required;
   /** Unique keys that stay global, and what becomes of each at contract. */

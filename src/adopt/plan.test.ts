@@ -148,7 +148,7 @@ describe('classification', () => {
       rates: 'shared',
       settings: 'owned',
       knex_migrations: 'shared',
-      old_orders: 'undecided',
+      old_orders: 'owned',
       labels: 'owned',
     });
     expect(plan.constant).toEqual({ name: 'System Tenant', key: 'system-tenant' });

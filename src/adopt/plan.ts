@@ -1,7 +1,9 @@
 import { TenantryError } from '../errors.ts';
 import { type Classification, classifyTables, type Decisions, hasTenant } from './classify.ts';
 import { graphOf, type UsageFacts } from './data-facts.ts';
-import { labelsOf } from './graph.ts';
+import { withRules } from './decisions/classes.ts';
+import { mayQuarantine } from './decisions/rule.ts';
+import { keyColumns, labelsOf } from './graph.ts';
 import type { Inspection, TableFacts, TableName } from './inspection.ts';
 import type { FoundReference, Plan, ReferenceDecision, Required, TablePlan, UniquePlan } from './plan-types.ts';
 import { withReferences } from './references/confirm.ts';
@@ -33,7 +35,7 @@ export function planAdoption(
   const inspection = withReferences(found, decisions.references);
   const column = decisions.column ?? 'tenant_id';
   const rootFacts = requireRoot(inspection, decisions);
-  const classes = classifyTables(inspection, decisions, usage);
+  const classes = withRules(inspection, decisions, classifyTables(inspection, decisions, usage));
   const graph = graphOf(inspection, classes);
   const order = parentsFirst(graph);
   const byName = new Map(inspection.tables.map((table) => [table.name, table]));
@@ -50,6 +52,7 @@ export function planAdoption(
       primaryKey: facts.primaryKey,
       inherits: facts.inherits.filter((parent) => order.includes(parent)),
       inherited: inspection.tables.some((other) => other.inherits.includes(facts.name)),
+      generated: generatedKeys(classification, facts),
       rows: facts.rows,
       required: required.get(facts.name) ?? 'at once',
       uniques: hasTenant(classification.class) ? planUniques(inspection, facts) : [],
@@ -77,6 +80,13 @@ export function planAdoption(
     steps: [],
   };
   return { ...plan, steps: planSteps(plan, inspection) };
+}
+
+function generatedKeys({ via, checks }: Classification, facts: TableFacts): TablePlan['generated'] {
+  const keys = new Set([...via, ...checks].flatMap(keyColumns));
+  return facts.columns.flatMap(({ name, expression, generatedFrom }) =>
+    keys.has(name) && expression != null ? [{ column: name, expression, reads: generatedFrom ?? [] }] : [],
+  );
 }
 
 function requireRoot(inspection: Inspection, { root, constant, nameColumn: name }: PlanDecisions): TableFacts | null {
@@ -120,16 +130,31 @@ function refuseContradictions(
     const unknown = decision.via?.find((label) => !keys.includes(label));
     if (unknown !== undefined) fail(`Table ${table} has no foreign key on (${unknown}): see its "via".`);
   }
-  for (const { table, class: kind, via } of classes) {
+  for (const { table, class: kind, via, rule } of classes) {
     const facts = inspection.tables.find((t) => t.name === table);
     if (hasTenant(kind) && facts?.columns.some((c) => c.name === column) === true) {
       fail(`Table ${table} already has a column ${column}: choose another name for tenant.column.`);
     }
+    for (const parent of facts?.inherits ?? []) {
+      const above = byName.get(parent)?.class;
+      if (kind === 'undecided' || above === 'undecided' || hasTenant(kind) === hasTenant(above)) continue;
+      fail(
+        hasTenant(kind)
+          ? `Table ${table} has class ${kind}, and ${parent}, which it inherits from, has no tenant: a query on ${parent} would read its rows past every policy.`
+          : `Table ${table} has class ${kind}, and ${parent}, which it inherits from, has a tenant: its rows, read through ${parent}, would belong to nobody.`,
+      );
+    }
     if (kind === 'root' && table !== decisions.root)
       fail(`Table ${table} has class root, but the root is ${decisions.root ?? 'a constant'}.`);
     if (decisions.constant !== undefined || kind === 'root' || !hasTenant(kind)) continue;
-    if (via.length === 0)
+    const users = rule?.usedBy ?? [];
+    if (via.length === 0 && users.length === 0)
       fail(`Table ${table} has class ${kind}, but no foreign key leads from it to ${decisions.root ?? ''}.`);
+    const circle = users.find((key) => reaches(byName, key.table, table));
+    if (circle !== undefined)
+      fail(
+        `Table ${table} gets its tenant from ${circle.table}, which uses it, and ${circle.table} from ${table}: a circle.`,
+      );
     for (const key of via) {
       if (!hasTenant(byName.get(key.parent)?.class)) {
         fail(
@@ -147,6 +172,7 @@ function reaches(byName: ReadonlyMap<TableName, Classification>, from: TableName
   for (const name of seen) {
     if (name === to) return true;
     for (const key of byName.get(name)?.via ?? []) seen.add(key.parent);
+    for (const key of byName.get(name)?.rule?.usedBy ?? []) seen.add(key.table);
   }
   return false;
 }
@@ -158,15 +184,17 @@ function requirements(classes: readonly Classification[], order: readonly TableN
   const byName = new Map(classes.map((c) => [c.table, c]));
   const result = new Map<TableName, Required>();
   for (const table of order) {
-    const { via, class: kind } = byName.get(table) ?? { via: [], class: 'shared' as const };
+    const { via, class: kind, rule } = byName.get(table) ?? { via: [], class: 'shared' as const };
     const own =
-      kind === 'root' || via.length === 0
-        ? 0
-        : via.every((k) => k.nullable)
-          ? 2
-          : via.some((k) => k.deferrable)
-            ? 1
-            : 0;
+      kind !== 'root' && mayQuarantine(rule)
+        ? 2
+        : kind === 'root' || via.length === 0
+          ? 0
+          : via.every((k) => k.nullable) && !rule?.orphans.startsWith('organization:')
+            ? 2
+            : via.some((k) => k.deferrable)
+              ? 1
+              : 0;
     const above = via.map((key) => ranks.indexOf(result.get(key.parent) ?? 'at once'));
     const parents = via.some((key) => !key.nullable) && via.length > 1 ? Math.min(...above) : Math.max(0, ...above);
     result.set(table, ranks[Math.max(own, parents)] ?? 'never');

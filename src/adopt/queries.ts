@@ -20,6 +20,12 @@ const nameOf = (relation: string, schema: string): string => `format('%I.%I', ${
 /** The root of a partition tree, or the table itself. */
 const rootOf = (oid: string): string => `coalesce(pg_partition_root(${oid})::oid, ${oid})`;
 
+/** What is below a domain, or below a domain over one. */
+const baseType = (type: string): string =>
+  `(with recursive b as (select t.oid, t.typtype, t.typbasetype from pg_type t where t.oid = ${type}
+      union all select t.oid, t.typtype, t.typbasetype from b join pg_type t on t.oid = b.typbasetype where b.typtype = 'd')
+    select b.oid from b where b.typtype <> 'd')`;
+
 async function rowsOf<R extends Row>(db: Queryable, text: string, values: unknown[] = []): Promise<R[]> {
   return (await db.query<R>(text, values)).rows;
 }
@@ -67,9 +73,17 @@ export async function selectColumns(db: Queryable, schema: string): Promise<({ t
   return rowsOf<{ table: TableName } & ColumnFacts & Row>(
     db,
     `select ${nameOf('c', 'n')} as "table", a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
-            a.attnotnull as "notNull", a.atthasdef or a.attidentity <> '' as "hasDefault", a.attgenerated <> '' as generated
+            a.attnotnull or ty.typnotnull as "notNull", a.atthasdef or a.attidentity <> '' as "hasDefault", a.attgenerated <> '' as generated,
+            format_type(${baseType('ty.oid')}, null) as "baseType",
+            case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end as expression,
+            array(select distinct s.attname::text from pg_depend x join pg_attribute s on s.attrelid = c.oid and s.attnum = x.refobjsubid
+                  where a.attgenerated <> '' and x.refclassid = 'pg_class'::regclass and x.refobjid = c.oid and x.refobjsubid <> a.attnum
+                    and ((x.classid = 'pg_class'::regclass and x.objid = c.oid and x.objsubid = a.attnum)
+                      or (x.classid = 'pg_attrdef'::regclass and x.objid = d.oid)) and x.refobjsubid > 0 order by 1) as "generatedFrom"
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+     join pg_type ty on ty.oid = a.atttypid
+     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
      where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't' and ${hostSchemas}
      order by 1, a.attnum`,
     [schema],
@@ -96,7 +110,11 @@ export async function selectUniques(db: Queryable, schema: string): Promise<Uniq
   );
 }
 
-type ForeignKeyRow = Omit<ForeignKey, 'onPartitions'> & { declaredOn: TableName; onRoot: boolean } & Row;
+type ForeignKeyRow = Omit<ForeignKey, 'onPartitions'> & {
+  declaredOn: TableName;
+  onRoot: boolean;
+  hasHeirs: boolean;
+} & Row;
 
 /** Every declared key, partitions' own ones under the name of their root. Clones that the root's key made are left out. */
 export async function selectForeignKeys(db: Queryable, schema: string): Promise<ForeignKeyRow[]> {
@@ -109,8 +127,10 @@ export async function selectForeignKeys(db: Queryable, schema: string): Promise<
             array(select a.attname::text from unnest(k.confkey) with ordinality u(num, o)
                   join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.num order by u.o) as "parentColumns",
             exists (select from unnest(k.conkey) u(num) join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.num
-                    where not a.attnotnull) as nullable,
+                      join pg_type ty on ty.oid = a.atttypid
+                    where not a.attnotnull and not ty.typnotnull) as nullable,
             k.condeferrable as deferrable, k.convalidated as validated,
+            p.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = p.oid) as "hasHeirs",
             case k.confdeltype when 'a' then 'no action' when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null' else 'set default' end as "onDelete",
             case k.confupdtype when 'a' then 'no action' when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null' else 'set default' end as "onUpdate"
      from pg_constraint k
@@ -160,11 +180,15 @@ export async function selectViews(db: Queryable, schema: string): Promise<ViewFa
   );
 }
 
-export async function selectFunctions(db: Queryable, schema: string): Promise<FunctionFacts[]> {
-  return rowsOf<FunctionFacts & Row>(
+export async function selectFunctions(
+  db: Queryable,
+  schema: string,
+): Promise<(Omit<FunctionFacts, 'touches'> & { source: string })[]> {
+  return rowsOf<Omit<FunctionFacts, 'touches'> & { source: string } & Row>(
     db,
     `select format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as name,
-            l.lanname::text as language, f.prosecdef as "securityDefiner", pg_get_userbyid(f.proowner)::text as owner
+            l.lanname::text as language, f.prosecdef as "securityDefiner", pg_get_userbyid(f.proowner)::text as owner,
+            coalesce(pg_get_function_sqlbody(f.oid), f.prosrc) as source
      from pg_proc f join pg_namespace n on n.oid = f.pronamespace join pg_language l on l.oid = f.prolang
      where ${hostSchemas} and ${notOfExtension('pg_proc', 'f.oid')}
      order by 1`,

@@ -1,7 +1,7 @@
 import { ident, type Statement } from '../../database/sql.ts';
 import type { TableName, TriggerFacts } from '../inspection.ts';
 import type { BackfillStep, Phase, Plan, Step, TablePlan } from '../plan-types.ts';
-import { joinCondition, rootKeyText } from '../tenant-sql.ts';
+import { joinCondition, parentRows, rootKeyText } from '../tenant-sql.ts';
 import { backfillSetting, planUnguard } from './fill.ts';
 
 /**
@@ -35,7 +35,7 @@ export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phas
 function parentValue(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
   const values = table.via.map(
-    (key) => `(select p.${column} from ${key.parent} p where ${joinCondition(key, 't', 'p')})`,
+    (key) => `(select p.${column} from ${parentRows(key)} p where ${joinCondition(key, 't', 'p')})`,
   );
   return values.length === 1 ? (values[0] ?? 'null') : `coalesce(${values.join(', ')})`;
 }

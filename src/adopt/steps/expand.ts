@@ -13,6 +13,12 @@ export function planColumn(plan: Plan, table: TablePlan): Step {
     kind: 'transaction',
     id: `expand/${table.table}/column`,
   } as const;
+  if (table.inherits.length > 0) {
+    // ADD COLUMN and DROP COLUMN of the table it inherits from reach this one
+    return plan.constant === null
+      ? { ...base, up: grantToOwner(table), down: revokeFromOwner(table) }
+      : { ...base, up: [], down: [] };
+  }
   if (plan.constant !== null) {
     return {
       ...base,

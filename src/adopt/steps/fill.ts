@@ -1,15 +1,19 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
+import { keyColumns } from '../graph.ts';
 import type { ForeignKey } from '../inspection.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import {
   createAliases,
   joinCondition,
+  keyPresent,
+  parentRows,
   type RouteEnd,
   rootKeyText,
   type TenantGraph,
   tenantOfRow,
 } from '../tenant-sql.ts';
 import { keysFromChildren } from './children.ts';
+import { computeGenerated, storedColumns } from './generated.ts';
 import { functionName, triggerNames } from './names.ts';
 import { triggerFunction } from './trigger-function.ts';
 
@@ -36,7 +40,7 @@ export function planFill(plan: Plan, table: TablePlan, guarded = true): UpDown {
     functions.push(triggerFunction('cascade', table, cascadeBody(plan, table)));
     triggers.push(cascadeTrigger(plan, table));
   }
-  if (table.required === 'at commit') {
+  if (settles(table)) {
     functions.push(triggerFunction('settle', table, settleBody(plan, table)));
     triggers.push(settleTrigger(plan, table));
   }
@@ -60,8 +64,8 @@ export function planUnguard(plan: Plan, table: TablePlan): UpDown {
 
 function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement[] {
   const column = ident(plan.column);
-  const keys = table.class === 'root' ? (plan.root?.key ?? []) : table.via.flatMap((key) => key.columns);
-  const changed = [...new Set(keys)].map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`);
+  const keys = table.class === 'root' ? (plan.root?.key ?? []) : table.via.flatMap(keyColumns);
+  const changed = storedColumns(table, keys).map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`);
   const condition = [`new.${column} is null`, `new.${column} is distinct from old.${column}`, ...changed].join(' or ');
   const guard = guarded ? ` and pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'` : '';
   const execute = `execute function ${functionName('fill', table.table)}()`;
@@ -114,7 +118,6 @@ function climbing(plan: Plan): { graph: TenantGraph; end: RouteEnd } {
 
 function lookUps(plan: Plan, key: ForeignKey): string {
   const column = ident(plan.column);
-  const present = key.columns.map((c) => `new.${ident(c)} is not null`).join(' and ');
   const where = joinCondition(key, 'new', 'p');
   const { graph, end } = climbing(plan);
   const above = tenantOfRow(graph, key.parent, 'p', createAliases(), end);
@@ -122,10 +125,10 @@ function lookUps(plan: Plan, key: ForeignKey): string {
     key.parent === plan.root?.table
       ? ''
       : `    if v_tenant is null then
-      select ${above.expression} into v_tenant from ${key.parent} p ${above.joins.join(' ')} where ${where};
+      select ${above.expression} into v_tenant from ${parentRows(key)} p ${above.joins.join(' ')} where ${where};
     end if;\n`;
-  return `  if v_tenant is null and ${present} then
-    select p.${column} into v_tenant from ${key.parent} p where ${where};
+  return `  if v_tenant is null and ${keyPresent(key, 'new')} then
+    select p.${column} into v_tenant from ${parentRows(key)} p where ${where};
 ${climb}  end if;\n`;
 }
 
@@ -134,7 +137,7 @@ function childBody(plan: Plan, table: TablePlan): string {
   return `declare
   v_tenant uuid;
 begin
-${table.via.map((key) => lookUps(plan, key)).join('')}  if v_tenant is null then
+${computeGenerated(table)}${table.via.map((key) => lookUps(plan, key)).join('')}  if v_tenant is null then
     -- no parent yet (a deferred key) or none at all: what the row had, what was asked for, or the caller's own
     if tg_op = 'UPDATE' then
       new.${column} := coalesce(new.${column}, old.${column});
@@ -156,8 +159,8 @@ end `;
 function cascadeBody(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
   const updates = keysFromChildren(plan, table.table).map(({ child, key }) => {
-    const where = key.columns.map((c, i) => `c.${ident(c)} = new.${ident(key.parentColumns[i] ?? '')}`).join(' and ');
-    return `  update ${child.table} c set ${column} = new.${column} where ${where} and c.${column} is distinct from new.${column};\n`;
+    const where = joinCondition(key, 'c', 'new');
+    return `  update ${child.inherited ? 'only ' : ''}${child.table} c set ${column} = new.${column} where ${where} and c.${column} is distinct from new.${column};\n`;
   });
   return `begin\n${updates.join('')}  return null;\nend `;
 }
@@ -170,21 +173,31 @@ function cascadeTrigger(plan: Plan, table: TablePlan): Statement {
   };
 }
 
-/** A deferrable key lets a child come before its parent: when the transaction commits, the parent is there. */
+/** A deferrable key, and one that no constraint holds, lets a child come before its parent. */
+function settles(table: TablePlan): boolean {
+  return table.required === 'at commit' || table.via.some((key) => key.confirmed === true);
+}
+
+/** When the transaction commits, the parent is there. */
 function settleBody(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
-  const row = table.primaryKey.length > 0 ? table.primaryKey : [...new Set(table.via.flatMap((key) => key.columns))];
+  const row = table.primaryKey.length > 0 ? table.primaryKey : [...new Set(table.via.flatMap(keyColumns))];
   const where = row.map((c) => `t.${ident(c)} = new.${ident(c)}`).join(' and ');
   // touching the column runs the fill trigger, which now finds the parent
   return `begin
-  update ${table.table} t set ${column} = null where ${where} and t.${column} is null;
+  update ${table.inherited ? 'only ' : ''}${table.table} t set ${column} = null where ${where} and t.${column} is null;
   return null;
 end `;
 }
 
 function settleTrigger(plan: Plan, table: TablePlan): Statement {
+  // a way that PostgreSQL does not hold may lead nowhere for good: its own update of the column must not call it again
+  const events =
+    table.required === 'at commit'
+      ? 'insert or update'
+      : `insert or update of ${storedColumns(table, table.via.flatMap(keyColumns)).map(ident).join(', ')}`;
   return {
     purpose: 'rows that came before their parent get its tenant when the transaction commits',
-    text: `create constraint trigger ${triggerNames.settle} after insert or update on ${table.table} deferrable initially deferred for each row when (new.${ident(plan.column)} is null) execute function ${functionName('settle', table.table)}()`,
+    text: `create constraint trigger ${triggerNames.settle} after ${events} on ${table.table} deferrable initially deferred for each row when (new.${ident(plan.column)} is null) execute function ${functionName('settle', table.table)}()`,
   };
 }

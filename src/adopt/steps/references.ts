@@ -1,7 +1,9 @@
 import { ident, literal } from '../../database/sql.ts';
+import { keyColumns } from '../graph.ts';
 import type { ForeignKey } from '../inspection.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
-import { joinCondition } from '../tenant-sql.ts';
+import { joinCondition, keyPresent, parentRows } from '../tenant-sql.ts';
+import { computeGenerated, storedColumns } from './generated.ts';
 import { functionName, triggerNames } from './names.ts';
 import { triggerFunction } from './trigger-function.ts';
 
@@ -16,7 +18,7 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
   if (keys.length === 0) return [];
   const name = functionName('refs', table.table);
   const column = ident(plan.column);
-  const columns = [...new Set(keys.flatMap((key) => key.columns))].map(ident);
+  const columns = storedColumns(table, keys.flatMap(keyColumns)).map(ident);
   const changed = [column, ...columns].map((c) => `new.${c} is distinct from old.${c}`).join(' or ');
   const checking = triggerFunction('refs', table, body(plan, table, keys));
   const { refsInsert, refsUpdate } = triggerNames;
@@ -51,9 +53,8 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
 function body(plan: Plan, table: TablePlan, keys: readonly ForeignKey[]): string {
   const column = ident(plan.column);
   const checks = keys.map((key) => {
-    const present = key.columns.map((c) => `new.${ident(c)} is not null`).join(' and ');
-    return `  if ${present} then
-    select p.${column} into v_tenant from ${key.parent} p where ${joinCondition(key, 'new', 'p')};
+    return `  if ${keyPresent(key, 'new')} then
+    select p.${column} into v_tenant from ${parentRows(key)} p where ${joinCondition(key, 'new', 'p')};
     if v_tenant <> coalesce(tenantry.context_tenant(), new.${column}) or v_tenant <> new.${column} then
       raise exception 'insert or update on table "%" violates foreign key constraint "%"', ${literal(table.name)}, ${literal(key.name)} using errcode = '23503';
     end if;
@@ -62,6 +63,6 @@ function body(plan: Plan, table: TablePlan, keys: readonly ForeignKey[]): string
   return `declare
   v_tenant uuid;
 begin
-${checks.join('')}  return new;
+${computeGenerated(table)}${checks.join('')}  return new;
 end `;
 }

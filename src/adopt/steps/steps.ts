@@ -12,19 +12,28 @@ import { planVerify } from './verify.ts';
 export function planSteps(plan: Plan, inspection: Inspection): Step[] {
   const byName = new Map(plan.tables.map((table) => [table.table, table]));
   const tables = plan.order.flatMap((name) => byName.get(name) ?? []);
+  // a mode of the table that others inherit from is theirs too: its policies are put on each of them
+  const heads = tables.filter((table) => table.inherits.length === 0);
   return [
     ...planSchemas(plan, inspection),
     ...(plan.constant === null ? [] : [planConstant(plan.constant)]),
     // every column before any trigger: a trigger that takes children along finds their columns, on the way back too
-    ...tables.map((table) => planColumn(plan, table)),
+    ...ancestorsFirst(tables).map((table) => planColumn(plan, table)),
     ...tables.flatMap((table) => planTriggers(plan, table)),
     ...(plan.constant === null ? tables.flatMap((table) => planBackfill(plan, table, inspection.triggers)) : []),
     ...tables.flatMap((table) => planVerify(plan, table)),
     ...tables.flatMap((table) => planTighten(plan, table)),
-    ...tables.map((table) => modeStep(plan, table, 'shadow')),
+    ...heads.map((table) => modeStep(plan, table, 'shadow')),
     ...tables.flatMap((table) => planReferences(plan, table)),
-    ...tables.map((table) => modeStep(plan, table, 'enforced')),
+    ...heads.map((table) => modeStep(plan, table, 'enforced')),
   ];
+}
+
+/** A table that inherits has the column when that which it inherits from has it. */
+function ancestorsFirst(tables: readonly TablePlan[]): TablePlan[] {
+  const heads = tables.filter((table) => table.inherits.length === 0);
+  const rest = tables.filter((table) => table.inherits.length > 0);
+  return [...heads, ...rest];
 }
 
 /** The isolation engine reads the table again and does this in one transaction; the statements here are for the reader. */

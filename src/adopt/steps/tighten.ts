@@ -62,6 +62,8 @@ function planNotNull(plan: Plan, table: TablePlan): Step[] {
   if (plan.constant !== null || table.required !== 'at once') return [];
   const column = ident(plan.column);
   const check = ident(objectName(table.name, plan.column, 'present'));
+  // NOT NULL would bind every table that inherits, and could not be taken back there: each of them has its own check
+  const family = table.inherited || table.inherits.length > 0;
   const step = (name: string, up: Statement[], down: Statement[], long = false): TransactionStep => ({
     id: `tighten/${table.table}/${name}`,
     phase: 'tighten',
@@ -78,7 +80,7 @@ function planNotNull(plan: Plan, table: TablePlan): Step[] {
         {
           // the index just built waited for every older snapshot: what is null now was written by none that still runs
           purpose: 'rows written by transactions that were older than the triggers',
-          text: `update ${table.table} set ${column} = null where ${column} is null`,
+          text: `update ${table.inherited ? 'only ' : ''}${table.table} set ${column} = null where ${column} is null`,
         },
       ],
       [],
@@ -88,7 +90,7 @@ function planNotNull(plan: Plan, table: TablePlan): Step[] {
       [
         {
           purpose: 'from here on no row without a tenant can be written',
-          text: `alter table ${table.table} add constraint ${check} check (${column} is not null) not valid`,
+          text: `alter table ${table.table} add constraint ${check} check (${column} is not null)${family ? ' no inherit' : ''} not valid`,
         },
       ],
       [{ purpose: 'as before', text: `alter table ${table.table} drop constraint if exists ${check}` }],
@@ -104,21 +106,30 @@ function planNotNull(plan: Plan, table: TablePlan): Step[] {
       [],
       true,
     ),
-    step(
-      'not-null',
-      [
-        {
-          purpose: 'proven by the check, so the table is not read again',
-          text: `alter table ${table.table} alter column ${column} set not null`,
-        },
-        {
-          purpose: 'the check has done its work',
-          text: `alter table ${table.table} drop constraint ${check}`,
-        },
-      ],
-      [{ purpose: 'as before', text: `alter table ${table.table} alter column ${column} drop not null` }],
-    ),
+    ...(family ? [] : [notNull(step, table, column, check)]),
   ];
+}
+
+function notNull(
+  step: (name: string, up: Statement[], down: Statement[]) => TransactionStep,
+  table: TablePlan,
+  column: string,
+  check: string,
+): TransactionStep {
+  return step(
+    'not-null',
+    [
+      {
+        purpose: 'proven by the check, so the table is not read again',
+        text: `alter table ${table.table} alter column ${column} set not null`,
+      },
+      {
+        purpose: 'the check has done its work',
+        text: `alter table ${table.table} drop constraint ${check}`,
+      },
+    ],
+    [{ purpose: 'as before', text: `alter table ${table.table} alter column ${column} drop not null` }],
+  );
 }
 
 function planForeignKey(plan: Plan, table: TablePlan): Step[] {

@@ -2,7 +2,7 @@ import { ident, literal, type Statement } from '../../database/sql.ts';
 import { keyLabel } from '../graph.ts';
 import type { ForeignKey } from '../inspection.ts';
 import type { CheckStep, Phase, Plan, TablePlan } from '../plan-types.ts';
-import { joinCondition, rootKeyText } from '../tenant-sql.ts';
+import { joinCondition, parentRows, rootKeyText } from '../tenant-sql.ts';
 
 /** Most keys of findings that a check lists; the count is exact all the same. */
 const listed = 20;
@@ -16,19 +16,19 @@ export function planVerify(plan: Plan, table: TablePlan, phase: Phase = 'verify'
   const column = ident(plan.column);
   const checks: Statement[] = [];
   if (table.required !== 'never') {
-    checks.push(finding(table, `${table.table} t`, `t.${column} is null`, 'rows without a tenant'));
+    checks.push(finding(table, `${ownRows(table)} t`, `t.${column} is null`, 'rows without a tenant'));
   }
   if (table.class === 'root') {
     checks.push(
       finding(
         table,
-        `${table.table} t left join tenantry.organizations o on o.id = t.${column}`,
+        `${ownRows(table)} t left join tenantry.organizations o on o.id = t.${column}`,
         `o.key is distinct from ${rootKeyText('t', plan.root?.key ?? [])}`,
         'rows whose organization has another key',
       ),
     );
   }
-  for (const key of [...table.via.slice(0, 1), ...table.checks]) checks.push(agreement(plan, table, key));
+  for (const key of [...firstWay(table.via), ...table.checks]) checks.push(agreement(plan, table, key));
   return checks.map((statement, i) => ({
     id: `${phase}/${table.table}/${i + 1}`,
     phase,
@@ -39,11 +39,24 @@ export function planVerify(plan: Plan, table: TablePlan, phase: Phase = 'verify'
   }));
 }
 
+/** The way that counts first: of a polymorphic pair all its targets, each for its own rows. */
+export function firstWay(via: readonly ForeignKey[]): ForeignKey[] {
+  const first = via[0];
+  return first === undefined
+    ? []
+    : via.filter((key) => key === first || (key.when && keyLabel(key) === keyLabel(first)));
+}
+
+/** A table's own rows: those of tables that inherit from it are checked there. */
+export function ownRows(table: Pick<TablePlan, 'table' | 'inherited'>): string {
+  return table.inherited ? `only ${table.table}` : table.table;
+}
+
 function agreement(plan: Plan, table: TablePlan, key: ForeignKey): Statement {
   const column = ident(plan.column);
   return finding(
     table,
-    `${table.table} t join ${key.parent} p on ${joinCondition(key, 't', 'p')}`,
+    `${ownRows(table)} t join ${parentRows(key)} p on ${joinCondition(key, 't', 'p')}`,
     `t.${column} is distinct from p.${column}`,
     `rows whose tenant is not that of ${key.parent} (by ${keyLabel(key)})`,
   );

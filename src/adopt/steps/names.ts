@@ -14,7 +14,15 @@ export const triggerNames = {
   refsUpdate: 'zz_tenantry_refs_update',
 } as const;
 
-export type FunctionRole = 'fill' | 'cascade' | 'settle' | 'refs';
+/** On the old tables of users and memberships, after everything else. */
+export const membershipTriggers = {
+  insert: 'zz_tenantry_members_insert',
+  update: 'zz_tenantry_members_update',
+  remove: 'zz_tenantry_members_delete',
+  truncate: 'zz_tenantry_members_truncate',
+} as const;
+
+export type FunctionRole = 'fill' | 'cascade' | 'settle' | 'refs' | 'members';
 
 /** The trigger function of a table, in Tenantry's schema. */
 export function functionName(role: FunctionRole, table: TableName): string {

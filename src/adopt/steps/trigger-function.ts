@@ -3,7 +3,7 @@ import type { TablePlan } from '../plan-types.ts';
 import { type FunctionRole, functionName } from './names.ts';
 
 /** A body may hold names of tables, and a name may hold any tag. */
-function dollarQuoted(body: string): string {
+export function dollarQuoted(body: string): string {
   let tag = 'body';
   while (body.includes(`$${tag}`)) tag += '_';
   return `$${tag}$\n${body}$${tag}$`;
@@ -12,7 +12,7 @@ function dollarQuoted(body: string): string {
 /** A trigger function of a table and the way back. It runs as tenantry_owner, whom no policy blinds. */
 export function triggerFunction(
   role: FunctionRole,
-  table: TablePlan,
+  table: Pick<TablePlan, 'table'>,
   body: string,
 ): { readonly up: Statement[]; readonly down: Statement[] } {
   const name = functionName(role, table.table);

@@ -25,10 +25,13 @@ export interface ListStatement {
   readonly values: unknown[];
 }
 
+/** A number takes a tenth of the time that text does. It tells microseconds apart until the year 2106. */
+const seconds = (column: string): string => `date_part('epoch', r.${column})`;
+
 const sorts = {
-  updatedAt: { column: 'updated_at', type: 'timestamptz', position: instantText('r.updated_at') },
-  createdAt: { column: 'created_at', type: 'timestamptz', position: instantText('r.created_at') },
-  name: { column: 'name', type: 'text', position: 'r.name' },
+  updatedAt: { column: 'updated_at', type: 'timestamptz', position: seconds('updated_at') },
+  createdAt: { column: 'created_at', type: 'timestamptz', position: seconds('created_at') },
+  name: { column: 'name', type: 'text', position: 'null::float8' },
 } as const;
 
 export type Direction = 'asc' | 'desc';
@@ -98,26 +101,20 @@ select s.way, s.many, ${instantText('s.until_at')} as "untilAt", s.until_id as "
 ${rows}) l on true order by l."${query.sort}" ${direction}, l.id ${direction}`;
   }
 
-  /** Only the last row of a page needs its position: writing an instant takes longer than reading a row. */
   function output(rows: string): string {
-    return `select ${resourceColumns},
-  case row_number() over (order by ${order('r')}) when ${query.limit} then ${position} end as position
-from (${rows}) r order by ${order('r')}`;
+    return `select ${resourceColumns}, ${position} as position from ${rows}
+order by ${order('r')} limit ${limit}`;
   }
 
-  /** All that is visible, sorted: without a limit inside, which would lure the planner into walking everything. */
+  /** All that is visible, to be sorted: without a limit inside, which would lure the planner into walking everything. */
   function fenced(conditions: readonly string[]): string {
-    return `
-  select r.* from (select r.* from tenantry.resources r where ${conditions.join(' and ')} offset 0) r
-  order by ${order('r')} limit ${limit}`;
+    return `(select r.* from tenantry.resources r where ${conditions.join(' and ')} offset 0) r`;
   }
 
   function walked(until: { value: string; id: string }): string {
     const only = types.length === 1 ? p.add(types[0], 'text') : 'null::text';
-    return output(
-      `select r.* from tenantry.newest_resources(${only}, ${p.add(until.value, 'timestamptz')}, ${p.add(until.id, 'uuid')}, ${limit}) r
-  where r.tenant_id = ${tenant}`,
-    );
+    const bounds = `${p.add(until.value, 'timestamptz')}, ${p.add(until.id, 'uuid')}`;
+    return output(`tenantry.newest_resources(${only}, ${bounds}, ${limit}) r where r.tenant_id = ${tenant}`);
   }
 
   /** Top-N of each principal's visible set, merged: exact, because each index is in the order of the page. */
@@ -132,8 +129,7 @@ from (${rows}) r order by ${order('r')}`;
       ...(keyset === undefined ? [] : [`(v.updated_at, v.resource_id) ${keyset}`]),
       ...rangeConditions('v', query, p),
     ].map((condition) => ` and ${condition}`);
-    return `
-  select r.* from (
+    return `(
     select distinct v.updated_at, v.resource_id as id
     from unnest(tenantry.caller_principals()) u(id)${typed}
     cross join lateral (
@@ -141,8 +137,7 @@ from (${rows}) r order by ${order('r')}`;
       where v.tenant_id = ${known} and v.principal_id = u.id${bounds.join('')}
       order by v.updated_at ${direction}, v.resource_id ${direction} limit ${limit}) v
     order by 1 ${direction}, 2 ${direction} limit ${limit}) k
-  join tenantry.resources r on r.tenant_id = ${known} and r.id = k.id
-  order by ${order('r')} limit ${limit}`;
+  join tenantry.resources r on r.tenant_id = ${known} and r.id = k.id`;
   }
 
   function filtered(): string[] {
@@ -202,10 +197,20 @@ gate as materialized (select count(*) <= ${sparseLimit} as sparse from seen)`,
   select r.* from (select r.* from tenantry.resources r where ${[...much, ...rows].join(' and ')}
     order by ${order('r')} limit (select ${walkedRows})) r
   where ${found.join(' and ')} order by ${order('r')} limit ${limit})
-${output(`
+${output(`(
   select * from walked where not (${short})
-  union all (${fenced([short, ...rows, ...found])})`)}`;
+  union all select * from ${fenced([short, ...rows, ...found])}) r`)}`;
   }
+}
+
+/** Where a row stands in the order of its list, for the cursor. */
+export function positionOf(sort: ResourceListQuery['sort'], row: { name: string; position: unknown }): string {
+  if (sort === 'name') return row.name;
+  const microseconds = Math.round(Number(row.position) * 1e6);
+  const milliseconds = Math.floor(microseconds / 1000);
+  const [day = '', time = ''] = new Date(milliseconds).toISOString().split('T');
+  const rest = String(microseconds - milliseconds * 1000).padStart(3, '0');
+  return `${day} ${time.slice(0, -1)}${rest}+00`;
 }
 
 /** Density is known of the newest rows alone, so that only the first page is walked. */

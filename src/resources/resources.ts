@@ -5,7 +5,16 @@ import { parseInput } from '../directory/input.ts';
 import { decodeCursor, decodeTimeCursor, encodeCursor, type Page, pageOf } from '../directory/page.ts';
 import { isId } from '../directory/schema.ts';
 import { write } from '../directory/write-error.ts';
-import { countLimit, countStatement, directionOf, isShaped, isWalked, listStatement, type Shape } from './list.ts';
+import {
+  countLimit,
+  countStatement,
+  directionOf,
+  isShaped,
+  isWalked,
+  listStatement,
+  positionOf,
+  type Shape,
+} from './list.ts';
 import { deleteResource, insertResource, selectResource, updateResource } from './queries.ts';
 import {
   type Resource,
@@ -41,8 +50,8 @@ export interface Resources {
 }
 
 /** With `id` null: the shape of an empty page. */
-type Row = { [K in keyof Resource]: Resource[K] | null } & ShapeColumns & { position: string | null };
-type Listed = Resource & ShapeColumns & { position: string | null };
+type Row = { [K in keyof Resource]: Resource[K] | null } & ShapeColumns & { position: unknown };
+type Listed = Resource & ShapeColumns & { position: unknown };
 
 export function createResources(kernel: Kernel): Resources {
   const shapes = new Shapes();
@@ -72,7 +81,7 @@ export function createResources(kernel: Kernel): Resources {
       // Shorter than when it was measured: something was deleted, or taken back.
       if (isWalked(query, shape) && rows.length <= query.limit) rows = await ask(undefined);
       const { items, nextCursor } = pageOf(rows, query.limit, (last) =>
-        encodeCursor(name, last.position ?? '', last.id),
+        encodeCursor(name, positionOf(query.sort, last), last.id),
       );
       return { items: items.map(resourceOf), nextCursor };
     },
@@ -120,7 +129,7 @@ export async function createEnvelope(kernel: Kernel, input: ResourceCreate): Pro
   );
 }
 
-function resourceOf({ position: _, way: _w, many: _m, untilAt: _a, untilId: _i, ...resource }: Listed): Resource {
+function resourceOf({ position: _p, way: _w, many: _m, untilAt: _a, untilId: _i, ...resource }: Listed): Resource {
   return resource;
 }
 

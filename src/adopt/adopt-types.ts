@@ -3,9 +3,13 @@ import type { LockOptions } from '../database/locks.ts';
 import type { Isolation } from '../isolation/index.ts';
 import type { Classification } from './classify.ts';
 import type { Conflict } from './conflicts.ts';
+import type { DryRun } from './hooks/dry-run.ts';
+import type { Confirm } from './hooks/perform.ts';
+import type { HookSummary } from './hooks/queries.ts';
+import type { AdoptHooks } from './hooks/types.ts';
 import type { Inspection } from './inspection.ts';
 import type { PlanDecisions } from './plan.ts';
-import type { Phase, Plan } from './plan-types.ts';
+import type { FoundReference, Phase, Plan } from './plan-types.ts';
 import type { PreflightFinding } from './preflight.ts';
 import type { RootProposal } from './roots.ts';
 import type { BackfillOptions } from './run/backfill-run.ts';
@@ -19,6 +23,8 @@ export interface AdoptOptions {
   readonly schema?: string;
   /** Default: the isolation engine over the same pool. */
   readonly isolation?: Isolation;
+  /** Work of your own before and after phases and for each organization. */
+  readonly hooks?: AdoptHooks;
   /** Told of everything that happens. */
   readonly onEvent?: OnEvent;
 }
@@ -32,6 +38,10 @@ export interface RunOptions extends BackfillOptions {
   readonly locks?: LockOptions;
   /** Enforce although shadow has counted statements that will change. */
   readonly force?: boolean;
+  /** Answers what hooks ask. Without it a question stops the run. */
+  readonly confirm?: Confirm;
+  /** Go on without the hooks that the adoption was begun with: their work stays as it is. */
+  readonly withoutHooks?: boolean;
   readonly onEvent?: OnEvent;
 }
 
@@ -53,6 +63,8 @@ export interface AdoptStatus {
   /** A process holds it now. */
   readonly running: boolean;
   readonly lastError: string | null;
+  /** Hooks that ran, in their order. */
+  readonly hooks: readonly HookSummary[];
   readonly startedAt: Date;
   readonly finishedAt: Date | null;
   readonly phases: readonly {
@@ -73,12 +85,19 @@ export interface PlanResult {
   readonly plan: Plan;
   /** `tenantry.plan.yaml`. */
   readonly file: string;
+  /** Rows that stop a run: nothing is decided about them. */
   readonly conflicts: readonly Conflict[];
+  /** The others, with what the plan says about them. */
+  readonly decided: readonly Conflict[];
 }
 
 export interface Adopt {
-  /** What is in the database, and which tables could be the tenant. */
-  inspect(): Promise<{ inspection: Inspection; roots: readonly RootProposal[] }>;
+  /** What is in the database, which tables could be the tenant, and which columns look like references that no constraint declares. */
+  inspect(): Promise<{
+    inspection: Inspection;
+    roots: readonly RootProposal[];
+    references: readonly FoundReference[];
+  }>;
   /** Every table's class, with the reason. */
   classify(decisions: PlanDecisions): Promise<readonly Classification[]>;
   /** The plan by decisions, or by the text of a plan file that a person may have edited. Reads only. */
@@ -87,6 +106,13 @@ export interface Adopt {
   preflight(plan: Plan): Promise<readonly PreflightFinding[]>;
   /** Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. */
   run(plan: Plan | null, options?: RunOptions): Promise<RunResult>;
+  /**
+   * What `run` would do: the statements of every step that is open, and what the hooks say that they would do. Hooks run in one
+   * transaction that is rolled back; steps do not run, so a hook that needs what they make says so by `dryRun`.
+   */
+  dryRun(plan: Plan | null, options?: RunOptions): Promise<DryRun>;
+  /** Runs the hooks of organizations that came since the last run. @returns how many hooks ran */
+  hooks(options?: RunOptions): Promise<number>;
   /** Compares every row's tenant with its parents', now. */
   verify(): Promise<readonly Finding[]>;
   status(): Promise<AdoptStatus | null>;

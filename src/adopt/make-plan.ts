@@ -1,0 +1,14 @@
+import type { Queryable } from '../database/sql.ts';
+import { readUsage } from './data-facts.ts';
+import type { Inspection } from './inspection.ts';
+import { type PlanDecisions, planAdoption } from './plan.ts';
+import type { Plan } from './plan-types.ts';
+import { withReferences } from './references/confirm.ts';
+import { findReferences } from './references/find.ts';
+
+/** The plan by decisions, with what only the data tells: how tables are used, and which columns look like references. */
+export async function makePlan(db: Queryable, inspection: Inspection, decisions: PlanDecisions): Promise<Plan> {
+  const known = withReferences(inspection, decisions.references);
+  const usage = await readUsage(db, known, decisions);
+  return planAdoption(inspection, decisions, usage, await findReferences(db, known));
+}

@@ -142,6 +142,16 @@ export const errorDefinitions = {
   },
   TNT_PLAN_DRIFTED: { status: 409, exit: 3, hint: 'Run: tenantry adopt plan — and review what changed.' },
   TNT_ADOPT_CONFLICTS: { status: 409, exit: 3, hint: 'Nothing was changed. Decide the listed rows first.' },
+  TNT_ADOPT_ROOT_KEYS: {
+    status: 409,
+    exit: 3,
+    hint: 'Nothing was changed. Make the key unique and never null, or name another column (root.key).',
+  },
+  TNT_ADOPT_MEMBERSHIPS: {
+    status: 409,
+    exit: 3,
+    hint: 'Nothing was changed. Correct the listed rows, or decide about them under memberships in the plan.',
+  },
   TNT_ADOPT_RUNNING: { status: 409, exit: 1, hint: 'Another run holds this database; see: tenantry adopt status' },
   TNT_ADOPT_VERIFY_FAILED: {
     status: 409,
@@ -149,6 +159,14 @@ export const errorDefinitions = {
     hint: 'See the listed rows; correct them and run: tenantry adopt run',
   },
   TNT_ADOPT_UNKNOWN: { status: 404, exit: 1, hint: 'Start with: tenantry adopt inspect' },
+  TNT_HOOKS_INVALID: { status: 400, exit: 2, hint: 'Correct the named field of the hooks; see docs/guides/adopt.md.' },
+  TNT_HOOKS_MISSING: { status: 409, exit: 2, hint: 'Repeat with --hooks FILE.' },
+  TNT_HOOK_FAILED: {
+    status: 500,
+    exit: 1,
+    hint: 'Nothing of the hook was kept. Correct it and run the same command again: it goes on there.',
+  },
+  TNT_NOT_CONFIRMED: { status: 409, exit: 2, hint: 'Run it on a terminal and answer, or repeat with --yes.' },
 
   // the rest
   TNT_INTERRUPTED: { status: 503, exit: 130, hint: 'Run the same command again: it goes on where it stopped.' },

@@ -1,6 +1,7 @@
 import type { PoolLike } from '../database/kernel.ts';
 import type { LockOptions } from '../database/locks.ts';
 import type { Isolation } from '../isolation/index.ts';
+import type { PlanCheck, PlanDifference } from './check/difference.ts';
 import type { Classification } from './classify.ts';
 import type { Conflict } from './conflicts.ts';
 import type { DryRun } from './hooks/dry-run.ts';
@@ -81,6 +82,11 @@ export interface UndoResult {
   readonly differences: readonly string[];
 }
 
+export interface PlanOptions {
+  /** Keeps the decisions of a file whose tables or keys came and went, and proposes the rest; default false: refuses such a file. */
+  readonly update?: boolean;
+}
+
 export interface PlanResult {
   readonly plan: Plan;
   /** `tenantry.plan.yaml`. */
@@ -101,7 +107,11 @@ export interface Adopt {
   /** Every table's class, with the reason. */
   classify(decisions: PlanDecisions): Promise<readonly Classification[]>;
   /** The plan by decisions, or by the text of a plan file that a person may have edited. Reads only. */
-  plan(decisions: PlanDecisions | string): Promise<PlanResult>;
+  plan(decisions: PlanDecisions | string, options?: PlanOptions): Promise<PlanResult>;
+  /** Compares the text of a committed plan file with the database, before, in and after an adoption. Reads only. */
+  check(text: string): Promise<PlanCheck>;
+  /** Tells the database what the committed file says about tables and foreign keys that came after the adoption. @returns what is new of it */
+  accept(text: string): Promise<readonly PlanDifference[]>;
   /** What stands in the way or deserves a look before anything is changed. Reads only. */
   preflight(plan: Plan): Promise<readonly PreflightFinding[]>;
   /** Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. */

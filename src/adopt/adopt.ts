@@ -5,16 +5,22 @@ import type { Queryable } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
 import { createIsolation } from '../isolation/index.ts';
 import type { Adopt, AdoptOptions, RunOptions } from './adopt-types.ts';
-import { findConflicts } from './conflicts.ts';
-import { readUsage } from './data-facts.ts';
+import { acceptDecisions, checkPlan } from './check/check.ts';
+import { byDecision, findConflicts } from './conflicts.ts';
+import { runDry } from './hooks/dry-run.ts';
+import { createPhaseHooks } from './hooks/phase-hooks.ts';
+import { createHookState } from './hooks/queries.ts';
+import { readHooks } from './hooks/read.ts';
 import { inspectDatabase } from './inspect.ts';
-import { type PlanDecisions, planAdoption } from './plan.ts';
+import { makePlan } from './make-plan.ts';
+import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
 import { type Plan, phases } from './plan-types.ts';
 import { runPreflight } from './preflight.ts';
 import { conflictsError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
+import { findReferences } from './references/find.ts';
 import { proposeRoots } from './roots.ts';
-import { type EngineOptions, readAllFindings, runForward, runUndo } from './run/run.ts';
+import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } from './run/run.ts';
 import { createState, type RunRow } from './run/state.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
 
@@ -31,10 +37,12 @@ import { compareDumps, dumpSchema } from './schema-dump.ts';
 export function createAdopt({
   adminPool,
   schema = 'tenantry',
+  hooks,
   isolation = createIsolation({ admin: adminPool, schema }),
   onEvent: onAnyEvent = () => {},
 }: AdoptOptions): Adopt {
   requireConnections(adminPool);
+  const entries = readHooks(hooks);
   const state = createState(schema);
 
   const engine = (options: RunOptions): EngineOptions => ({
@@ -47,6 +55,7 @@ export function createAdopt({
     backfill: options,
     force: options.force ?? false,
     signal: options.signal,
+    hooks: createPhaseHooks({ schema, entries, confirm: options.confirm, skip: options.withoutHooks ?? false }),
     onEvent: async (event) => {
       await onAnyEvent(event);
       await options.onEvent?.(event);
@@ -55,18 +64,21 @@ export function createAdopt({
 
   const planNow = async (db: Queryable, decisions: PlanDecisions): Promise<Plan> => {
     const inspection = await inspectDatabase(db, schema);
-    return planAdoption(inspection, decisions, await readUsage(db, inspection, decisions));
+    return makePlan(db, inspection, decisions);
   };
 
-  /** Refuses what must be decided first; makes the run and all its steps in one transaction. */
-  const begin = async (plan: Plan, force: boolean): Promise<RunRow> => {
-    await reading(adminPool, async (db) => {
-      const conflicts = await findConflicts(db, plan);
+  const refuse = (plan: Plan, force: boolean): Promise<void> =>
+    reading(adminPool, async (db) => {
+      const { conflicts } = byDecision(await findConflicts(db, plan));
       if (conflicts.length > 0) throw conflictsError(conflicts);
       refuseUndecided(plan);
       const blockers = (await runPreflight(db, plan, schema)).filter((finding) => finding.level === 'blocker');
       if (blockers.length > 0 && !force) throw preflightError(blockers);
     });
+
+  /** Refuses what must be decided first; makes the run and all its steps in one transaction. */
+  const begin = async (plan: Plan, force: boolean): Promise<RunRow> => {
+    await refuse(plan, force);
     const client = await adminPool.connect();
     try {
       await client.query('begin');
@@ -86,27 +98,60 @@ export function createAdopt({
     return run;
   };
 
+  /** What hooks show at the end is shown however it ends: their work is committed. */
+  const withHooks = async <T>(
+    options: RunOptions,
+    work: (engine: EngineOptions) => Promise<T>,
+    begun: string | null = null,
+  ): Promise<T> => {
+    const made = engine(options);
+    try {
+      return await work(made);
+    } catch (error) {
+      // nobody said yes: as if it had never begun
+      if (begun !== null && error instanceof TenantryError && error.code === 'TNT_NOT_CONFIRMED')
+        await createHookState(schema).forgetUntouched(adminPool, begun);
+      throw error;
+    } finally {
+      await made.hooks.end(made.onEvent);
+    }
+  };
+
   return {
     inspect: () =>
       translated(
         reading(adminPool, async (db) => {
           const inspection = await inspectDatabase(db, schema);
-          return { inspection, roots: proposeRoots(inspection) };
+          return { inspection, roots: proposeRoots(inspection), references: await findReferences(db, inspection) };
         }),
       ),
 
     classify: (decisions) => translated(reading(adminPool, async (db) => (await planNow(db, decisions)).tables)),
 
-    plan: (decisions) =>
+    check: (text) => translated(reading(adminPool, (db) => checkPlan(db, schema, state, text))),
+
+    accept: (text) =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
+          return acceptDecisions(adminPool, schema, run, text);
+        })(),
+      ),
+
+    plan: (decisions, options = {}) =>
       translated(
         reading(adminPool, async (db) => {
           const inspection = await inspectDatabase(db, schema);
-          const wanted = typeof decisions === 'string' ? readPlanFile(decisions, inspection) : decisions;
+          const wanted = typeof decisions === 'string' ? readPlanFile(decisions, inspection, options) : decisions;
           // in mid-adoption the catalogue shows our own work: the plan is the one that the run began with
           const open = await state.selectOpenRun(db);
-          if (open !== undefined) return planOfRun(open.plan, wanted);
-          const plan = planAdoption(inspection, wanted, await readUsage(db, inspection, wanted));
-          return { plan, file: writePlanFile(plan), conflicts: await findConflicts(db, plan) };
+          if (open !== undefined) {
+            const result = planOfRun(open.plan, wanted);
+            return typeof decisions === 'string' ? { ...result, file: decisions } : result;
+          }
+          const plan = await makePlan(db, inspection, wanted);
+          return { plan, file: writePlanFile(plan), ...byDecision(await findConflicts(db, plan)) };
         }),
       ),
 
@@ -117,17 +162,16 @@ export function createAdopt({
         (async () => {
           const started = performance.now();
           const { to = 'enforced' } = options;
-          let run = await state.selectOpenRun(adminPool);
-          if (run === undefined) {
-            if (plan === null)
-              throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption to go on with, and no plan.');
-            run = await begin(plan, options.force ?? false);
-          } else if (plan !== null && hashOf(plan) !== run.plan_hash) {
+          const open = await state.selectOpenRun(adminPool);
+          const run = open ?? (plan === null ? undefined : await begin(plan, options.force ?? false));
+          if (run === undefined)
+            throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption to go on with, and no plan.');
+          if (open !== undefined && plan !== null && hashOf(plan) !== open.plan_hash) {
             throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', {
               hint: underWay,
             });
           }
-          await runForward(engine(options), run, to);
+          await withHooks(options, (work) => runForward(work, run, to), open === undefined ? run.id : null);
           const rows = (await state.selectSteps(adminPool, run.id)).reduce((sum, step) => sum + step.rows_done, 0);
           const now = await state.selectOpenRun(adminPool);
           return {
@@ -140,11 +184,34 @@ export function createAdopt({
         })(),
       ),
 
+    dryRun: (plan, options = {}) =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          const wanted = run?.plan ?? plan;
+          if (wanted === null) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption and no plan.');
+          if (run === undefined) await refuse(wanted, options.force ?? false);
+          const steps = run === undefined ? [] : await state.selectSteps(adminPool, run.id);
+          const done = new Set(steps.filter(({ status }) => status === 'done').map(({ id }) => id));
+          const { to = 'enforced' } = options;
+          return runDry({ pool: adminPool, schema, plan: wanted, run, done, entries, to });
+        })(),
+      ),
+
+    hooks: (options = {}) =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          if (run === undefined) throw noOpenRun();
+          return withHooks(options, (work) => runHooks(work, run));
+        })(),
+      ),
+
     verify: () =>
       translated(
         reading(adminPool, async (db) => {
           const run = await state.selectOpenRun(db);
-          if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
+          if (run === undefined) throw noOpenRun();
           return readAllFindings(db, schema, run.plan);
         }),
       ),
@@ -162,6 +229,7 @@ export function createAdopt({
             direction: run.direction,
             running: run.held,
             lastError: run.last_error,
+            hooks: await createHookState(schema).selectSummary(adminPool, run.id),
             startedAt: run.started_at,
             finishedAt: run.finished_at,
             phases: phases.slice(1).map((phase) => {
@@ -181,14 +249,18 @@ export function createAdopt({
       translated(
         (async () => {
           const run = await state.selectOpenRun(adminPool);
-          if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
+          if (run === undefined) throw noOpenRun();
           const to = options.to ?? 'preflight';
-          await runUndo(engine(options), run, to);
+          await withHooks(options, (work) => runUndo(work, run, to));
           const after = await reading(adminPool, (db) => dumpSchema(db, schema));
           return { phase: to, differences: to === 'preflight' ? compareDumps(run.schema_before, after) : [] };
         })(),
       ),
   };
+}
+
+function noOpenRun(): TenantryError {
+  return new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
 }
 
 const fewestConnections = 4;

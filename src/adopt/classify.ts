@@ -17,6 +17,12 @@ export interface TableDecision extends RowDecisions {
 export interface Decisions {
   /** The table whose rows are the tenants. */
   readonly root?: TableName | undefined;
+  /** Columns that tell the root's rows apart. Default: its primary key. */
+  readonly rootKey?: readonly string[] | undefined;
+  /** Instead of a root table: a query whose rows are the tenants (`key`, and optionally `name`). */
+  readonly query?: string | undefined;
+  /** With a query: the columns of tables that hold its key. */
+  readonly keys?: Readonly<Record<TableName, readonly string[]>> | undefined;
   /** Instead of a root: every row belongs to one organization of this name. */
   readonly constant?: string | undefined;
   readonly tables?: Readonly<Record<TableName, TableDecision>> | undefined;
@@ -87,25 +93,33 @@ function classifyByRoot(
   usage: ReadonlyMap<TableName, UsageFacts>,
 ): Draft[] {
   const root = decisions.root ?? '';
-  const routes = routesToRoot(inspection, root);
+  const held = decisions.query === undefined ? {} : (decisions.keys ?? {});
+  const roots = new Set(decisions.query === undefined ? [root] : Object.keys(held));
+  const routes = routesToRoot(inspection, roots);
   const keysOf = groupBy(inspection.foreignKeys, (key) => key.table);
   const chosen = new Map<TableName, readonly ForeignKey[]>();
   for (const { name } of inspection.tables) {
-    const ways = chooseWays(inspection, root, routes, name, decisions.tables?.[name]?.via);
-    if (ways.length > 0) chosen.set(name, ways);
+    const ways = chooseWays(inspection, roots, routes, name, decisions.tables?.[name]?.via);
+    if (ways.length > 0 && held[name] === undefined) chosen.set(name, ways);
   }
   const firstKeys = new Map([...chosen].flatMap(([table, keys]) => (keys[0] === undefined ? [] : [[table, keys[0]]])));
   const byName = new Map<TableName, Draft>();
   for (const table of inspection.tables) {
     const { name } = table;
-    const decided = name === root ? undefined : decisions.tables?.[name]?.class;
+    const decided = roots.has(name) ? undefined : decisions.tables?.[name]?.class;
     const via = chosen.get(name) ?? [];
     const proposed =
       name === root
         ? draft(name, { class: 'root', confidence: 'decided', reason: 'its rows are the tenants' })
-        : via.length > 0
-          ? ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys)
-          : withoutRoute(table, root, usage);
+        : held[name] !== undefined
+          ? draft(name, {
+              class: 'owned',
+              confidence: 'decided',
+              reason: `${held[name].join(', ')} holds the key of its organization`,
+            })
+          : via.length > 0
+            ? ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys)
+            : withoutRoute(table, root, usage);
     // what a person wrote as it was proposed keeps its reason, so that a file that is planned again stays as it is
     if (decided === undefined || (decided === proposed.class && sameWays(decisions.tables?.[name]?.via, proposed.via)))
       byName.set(name, proposed);

@@ -1,13 +1,17 @@
-import { Document, LineCounter, parseDocument, type Scalar, YAMLMap } from 'yaml';
+import { Document, type Scalar, YAMLMap } from 'yaml';
 import { TenantryError } from '../errors.ts';
 import { hasTenant } from './classify.ts';
+import { rowDecisions } from './decisions/classes.ts';
 import { keyLabel, labelsOf } from './graph.ts';
 import type { Inspection } from './inspection.ts';
 import type { PlanDecisions } from './plan.ts';
 import { describeTable, fileHead, flowLists } from './plan-file/comments.ts';
-import { invalid, lineOfPath } from './plan-file/lines.ts';
+import { invalid } from './plan-file/lines.ts';
+import { parsePlanFile } from './plan-file/parse.ts';
 import { offerComment, readReferences, setReferences } from './plan-file/references.ts';
-import { fileSchema, type PlanFile } from './plan-file/schema.ts';
+import { setRowDecisions } from './plan-file/row-decisions.ts';
+import type { PlanFile } from './plan-file/schema.ts';
+import { withoutWhatIsGone } from './plan-file/update.ts';
 import type { Plan } from './plan-types.ts';
 
 /**
@@ -29,15 +33,21 @@ export function writePlanFile(plan: Plan): string {
   setReferences(document, plan);
   const tables = new YAMLMap();
   for (const table of plan.tables) {
-    const value = document.createNode(
-      plan.constant === null && hasTenant(table.class) && table.class !== 'root'
-        ? { class: table.class, via: labelsOf(table.via) }
-        : { class: table.class },
-    );
+    const keys = labelsOf([...table.checks, ...(table.known ?? [])]);
+    const value = document.createNode({
+      class: table.class,
+      ...(plan.constant === null && hasTenant(table.class) && table.class !== 'root'
+        ? { via: labelsOf(table.via) }
+        : {}),
+      ...(keys.length === 0 ? {} : { keys }),
+    });
     const key: Scalar = document.createNode(table.table) as Scalar;
     key.commentBefore = describeTable(plan, table);
     key.spaceBefore = tables.items.length > 0;
-    if (value instanceof YAMLMap) flowLists(value);
+    if (value instanceof YAMLMap) {
+      flowLists(value);
+      setRowDecisions(document, value, table.decided);
+    }
     tables.set(key, value);
   }
   const key: Scalar = document.createNode('tables') as Scalar;
@@ -50,26 +60,13 @@ export function writePlanFile(plan: Plan): string {
 /**
  * Reads a plan file that a person may have edited.
  *
+ * @param update keeps the decisions about what is still there when tables or keys came or went; refuses that otherwise
  * @throws TNT_PLAN_INVALID with the line; TNT_PLAN_DRIFTED when its tables are not those of the database
  */
-export function readPlanFile(text: string, inspection: Inspection): PlanDecisions {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problem = document.errors[0];
-  if (problem !== undefined) {
-    throw invalid(lines.linePos(problem.pos[0]).line, `not YAML (${problem.message})`);
-  }
-  const lineOf = (path: readonly PropertyKey[]): number => lineOfPath(document, lines, path);
-  const parsed = fileSchema.safeParse(document.toJS());
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const path = issue?.path ?? [];
-    const extra = issue?.code === 'unrecognized_keys' ? [...path, issue.keys[0] ?? ''] : path;
-    const field = extra.map(String).join('.');
-    throw invalid(lineOf(extra), `${field === '' ? 'the plan' : field}: ${issue?.message ?? 'is not valid'}`);
-  }
-  const file = parsed.data;
-  refuseDrift(file, inspection);
+export function readPlanFile(text: string, inspection: Inspection, { update = false } = {}): PlanDecisions {
+  const { file: read, lineOf } = parsePlanFile(text);
+  refuseDrift(read, inspection, update);
+  const file = update ? withoutWhatIsGone(read, inspection) : read;
   const { foreignKeys } = readReferences(file, inspection, lineOf);
   for (const [name, table] of Object.entries(file.tables)) {
     const keys = labelsOf(foreignKeys.filter((key) => key.table === name));
@@ -94,25 +91,28 @@ export function readPlanFile(text: string, inspection: Inspection): PlanDecision
     constant: file.constant?.name,
     references: file.references ?? [],
     tables: Object.fromEntries(
-      Object.entries(file.tables).map(([name, table]) => [name, name === file.root?.table ? {} : decisionOf(table)]),
+      Object.entries(file.tables).map(([name, table]) => [name, decisionOf(name, table, file.root?.table)]),
     ),
   };
 }
 
 /** `undecided` is the absence of a decision: with a reference confirmed meanwhile the table may be told. */
-function decisionOf({
-  class: kind,
-  ...rest
-}: PlanFile['tables'][string]): NonNullable<PlanDecisions['tables']>[string] {
-  return kind === 'undecided' ? rest : { class: kind, ...rest };
+function decisionOf(
+  name: string,
+  { class: kind, shared_rows: sharedRows, keys: _known, ...rest }: PlanFile['tables'][string],
+  root: string | undefined,
+): NonNullable<PlanDecisions['tables']>[string] {
+  if (name === root) return rowDecisions({ ...rest, sharedRows });
+  return kind === 'undecided' ? { ...rest, sharedRows } : { class: kind, ...rest, sharedRows };
 }
 
-function refuseDrift(file: PlanFile, inspection: Inspection): void {
+function refuseDrift(file: PlanFile, inspection: Inspection, update: boolean): void {
   const here = new Set(inspection.tables.map((table) => table.name));
   const planned = Object.keys(file.tables);
   const gone = planned.filter((name) => !here.has(name));
   const added = [...here].filter((name) => !planned.includes(name));
   if (gone.length === 0 && added.length === 0) return;
+  if (update && gone.length < planned.length) return;
   const message =
     gone.length > 0 && gone.length === planned.length
       ? `The plan was made for another database (${file.database ?? 'unnamed'}): ${inspection.database} has none of its tables.`

@@ -5,9 +5,12 @@ import { withRules } from './decisions/classes.ts';
 import { mayQuarantine } from './decisions/rule.ts';
 import { keyColumns, labelsOf } from './graph.ts';
 import type { Inspection, TableFacts, TableName } from './inspection.ts';
+import type { OrganizationKeys } from './key-text.ts';
+import type { MembershipDecisions } from './memberships/types.ts';
 import type { FoundReference, Plan, ReferenceDecision, Required, TablePlan, UniquePlan } from './plan-types.ts';
 import { withReferences } from './references/confirm.ts';
-import { nameColumn } from './roots.ts';
+import { planMemberships, requireRoot } from './plan-root.ts';
+import { nameColumn, organizationKeys } from './roots.ts';
 import { planSteps } from './steps/steps.ts';
 import { parentsFirst } from './tenant-sql.ts';
 
@@ -19,6 +22,8 @@ export interface PlanDecisions extends Decisions {
   readonly nameColumn?: string | undefined;
   /** References without a constraint that a person confirmed. */
   readonly references?: readonly ReferenceDecision[] | undefined;
+  /** Old user and organization tables that become users and members. */
+  readonly memberships?: MembershipDecisions | undefined;
 }
 
 /**
@@ -35,11 +40,13 @@ export function planAdoption(
   const inspection = withReferences(found, decisions.references);
   const column = decisions.column ?? 'tenant_id';
   const rootFacts = requireRoot(inspection, decisions);
+  const keys = organizationKeys(inspection, decisions);
   const classes = withRules(inspection, decisions, classifyTables(inspection, decisions, usage));
-  const graph = graphOf(inspection, classes);
+  const graph = graphOf(inspection, classes, decisions);
   const order = parentsFirst(graph);
   const byName = new Map(inspection.tables.map((table) => [table.name, table]));
   const required = requirements(classes, order);
+  const withTenant = new Set(order);
   const tables = classes.map((classification): TablePlan => {
     const facts = byName.get(classification.table);
     if (facts === undefined) throw new TenantryError('TNT_INTERNAL', `no facts for ${classification.table}`);
@@ -53,12 +60,15 @@ export function planAdoption(
       inherits: facts.inherits.filter((parent) => order.includes(parent)),
       inherited: inspection.tables.some((other) => other.inherits.includes(facts.name)),
       generated: generatedKeys(classification, facts),
+      known: hasTenant(classification.class)
+        ? []
+        : inspection.foreignKeys.filter((key) => key.table === facts.name && withTenant.has(key.parent)),
       rows: facts.rows,
       required: required.get(facts.name) ?? 'at once',
       uniques: hasTenant(classification.class) ? planUniques(inspection, facts) : [],
     };
   });
-  refuseContradictions(inspection, decisions, classes, column);
+  refuseContradictions(inspection, decisions, classes, column, keys);
   const plan: Plan = {
     version: 1,
     database: inspection.database,
@@ -69,10 +79,13 @@ export function planAdoption(
         ? null
         : {
             table: rootFacts.name,
-            key: rootFacts.primaryKey,
+            key: (keys[rootFacts.name] ?? []).map((column) => column.name),
             nameColumn: decisions.nameColumn ?? nameColumn(rootFacts) ?? null,
           },
     constant: decisions.constant === undefined ? null : { name: decisions.constant, key: slugOf(decisions.constant) },
+    mapping: decisions.query === undefined ? null : { query: decisions.query },
+    keys,
+    memberships: planMemberships(inspection, decisions),
     references: decisions.references ?? [],
     offers,
     tables,
@@ -89,37 +102,12 @@ function generatedKeys({ via, checks }: Classification, facts: TableFacts): Tabl
   );
 }
 
-function requireRoot(inspection: Inspection, { root, constant, nameColumn: name }: PlanDecisions): TableFacts | null {
-  if (constant !== undefined) {
-    if (root === undefined) return null;
-    throw new TenantryError(
-      'TNT_PLAN_INVALID',
-      'The plan names a root and a constant tenant: it can have one of them.',
-    );
-  }
-  if (root === undefined) {
-    throw new TenantryError('TNT_PLAN_INVALID', 'The plan names no root table and no constant tenant.', {
-      hint: 'Choose one with --root TABLE or --constant NAME; tenantry adopt inspect proposes roots.',
-    });
-  }
-  const facts = inspection.tables.find((table) => table.name === root);
-  if (facts === undefined) {
-    throw new TenantryError('TNT_PLAN_INVALID', `The root table ${root} is not in database ${inspection.database}.`);
-  }
-  if (facts.primaryKey.length === 0) {
-    throw new TenantryError('TNT_PLAN_INVALID', `The root table ${root} has no primary key to tell its rows apart.`);
-  }
-  if (name !== undefined && !facts.columns.some((column) => column.name === name)) {
-    throw new TenantryError('TNT_PLAN_INVALID', `The root table ${root} has no column ${name} (root.name).`);
-  }
-  return facts;
-}
-
 function refuseContradictions(
   inspection: Inspection,
   decisions: PlanDecisions,
   classes: readonly Classification[],
   column: string,
+  keys: OrganizationKeys,
 ): void {
   const byName = new Map(classes.map((c) => [c.table, c]));
   const fail = (message: string): never => {
@@ -146,7 +134,7 @@ function refuseContradictions(
     }
     if (kind === 'root' && table !== decisions.root)
       fail(`Table ${table} has class root, but the root is ${decisions.root ?? 'a constant'}.`);
-    if (decisions.constant !== undefined || kind === 'root' || !hasTenant(kind)) continue;
+    if (decisions.constant !== undefined || kind === 'root' || keys[table] !== undefined || !hasTenant(kind)) continue;
     const users = rule?.usedBy ?? [];
     if (via.length === 0 && users.length === 0)
       fail(`Table ${table} has class ${kind}, but no foreign key leads from it to ${decisions.root ?? ''}.`);

@@ -1,7 +1,8 @@
 import { TenantryError } from '../errors.ts';
 import type { PlanResult } from './adopt-types.ts';
 import { type Conflict, describeConflict } from './conflicts.ts';
-import { keyLabel } from './graph.ts';
+import { labelsOf } from './graph.ts';
+import { rowDecisions } from './decisions/classes.ts';
 import type { PlanDecisions } from './plan.ts';
 import { writePlanFile } from './plan-file.ts';
 import type { Plan } from './plan-types.ts';
@@ -13,14 +14,16 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
     (wanted.column ?? plan.column) === plan.column &&
     (wanted.root ?? null) === (plan.root?.table ?? null) &&
     (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
+    JSON.stringify(wanted.references ?? plan.references) === JSON.stringify(plan.references) &&
     plan.tables.every((table) => {
       const decided = wanted.tables?.[table.table];
       return (
         (decided?.class === undefined || decided.class === table.class) &&
-        (decided?.via === undefined || decided.via.join('|') === table.via.map(keyLabel).join('|'))
+        JSON.stringify(rowDecisions(decided ?? {})) === JSON.stringify(table.decided ?? {}) &&
+        (decided?.via === undefined || decided.via.join('|') === labelsOf(table.via).join('|'))
       );
     });
-  if (same) return { plan, file: writePlanFile(plan), conflicts: [] };
+  if (same) return { plan, file: writePlanFile(plan), conflicts: [], decided: [] };
   throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
 }
 
@@ -30,11 +33,28 @@ export const underWay = 'Go on with it: tenantry adopt run — or take it back f
 export function refuseUndecided(plan: Plan): void {
   const undecided = plan.tables.filter((table) => table.class === 'undecided');
   if (undecided.length === 0) return;
+  const offered = plan.offers.filter((offer) => undecided.some((t) => t.table === offer.table));
   throw new TenantryError(
     'TNT_PLAN_UNDECIDED',
-    `${undecided.length} tables are undecided: ${undecided.map((t) => t.table).join(', ')}.`,
+    `${undecided.length} tables are undecided: ${undecided.map(({ table, reason }) => `${table} (${reason})`).join('; ')}.`,
     {
-      details: { tables: undecided.map(({ table, reason }) => ({ table, reason })) },
+      hint: [
+        `In the plan write for each "class: shared" (the same rows for every tenant), or "class: owned" with "via: [column]" where a key leads to the tenant.`,
+        ...(offered.length === 0
+          ? []
+          : [
+              `Columns that look like keys, to uncomment under references: ${offered.map(({ from }) => from).join(', ')}.`,
+            ]),
+      ].join(' '),
+      details: {
+        tables: undecided.map(({ table, reason }) => ({
+          table,
+          reason,
+          offers: offered
+            .filter((offer) => offer.table === table)
+            .map(({ from, to, confidence }) => ({ from, to, confidence })),
+        })),
+      },
     },
   );
 }

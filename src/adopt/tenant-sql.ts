@@ -2,18 +2,26 @@ import { ident, literal } from '../database/sql.ts';
 import type { TableClass } from './classify.ts';
 import { hasTenant } from './classify.ts';
 import type { ForeignKey, TableName } from './inspection.ts';
+import { applyRule, tenantByUse } from './decisions/rule.ts';
+import type { OrphanDecision, TableRule } from './decisions/types.ts';
+import { organizationKey, type OrganizationKeys } from './key-text.ts';
 import { convert } from './references/comparable.ts';
 
 /** What the SQL of a route needs to know of each table. */
 export interface TenantNode {
   readonly class: TableClass;
   readonly via: readonly ForeignKey[];
+  readonly primaryKey?: readonly string[];
+  /** What is decided about rows that do not belong to one tenant as they are. */
+  readonly rule?: TableRule;
 }
 
 export interface TenantGraph {
   readonly nodes: ReadonlyMap<TableName, TenantNode>;
-  /** Primary key columns of the root. */
-  readonly rootKey: readonly string[];
+  /** The columns that hold the organization's key: in the root, or in the tables that a mapping names. */
+  readonly keys: OrganizationKeys;
+  /** The organization that takes a table's orphans, as SQL. */
+  readonly orphan?: (decision: OrphanDecision) => string | undefined;
 }
 
 /** The join of a child's alias with its parent's: `p.id = t.customer_id`. */
@@ -41,9 +49,9 @@ export function parentRows(key: ForeignKey): string {
   return key.parentOnly === true ? `only ${key.parent}` : key.parent;
 }
 
-/** The key of a root row as text: what `organizations.key` holds. */
-export function rootKeyText(alias: string, rootKey: readonly string[]): string {
-  return rootKey.map((column) => `${alias}.${ident(column)}::text`).join(` || ':' || `);
+/** The key of a row as text, for lists. */
+export function rootKeyText(alias: string, key: readonly string[]): string {
+  return key.map((column) => `${alias}.${ident(column)}::text`).join(` || ':' || `);
 }
 
 /** SQL in two parts: left joins to add behind the row's table, and the expression they make possible. */
@@ -76,14 +84,17 @@ export function tenantOfRow(
   const ended = end(table, alias);
   if (ended !== undefined) return { joins: [], expression: ended };
   const node = graph.nodes.get(table);
-  if (node?.class === 'root') return { joins: [], expression: rootKeyText(alias, graph.rootKey) };
+  const held = graph.keys[table];
+  if (held !== undefined) return { joins: [], expression: organizationKey(alias, held) };
+  if (node?.rule !== undefined && node.via.length === 0 && node.rule.usedBy.length > 0)
+    return tenantByUse(graph, table, node.rule, alias, aliases);
   const routes = (node?.via ?? []).map((key) => tenantByKey(graph, key, alias, aliases, end));
   const expressions = routes.map((route) => route.expression);
-  return {
+  return applyRule(graph, table, alias, aliases, end, {
     joins: routes.flatMap((route) => route.joins),
     expression:
       expressions.length === 1 ? (expressions[0] ?? 'null') : `coalesce(${[...expressions, 'null'].join(', ')})`,
-  };
+  });
 }
 
 /** The tenant of the row `alias` by one given key. */
@@ -110,6 +121,7 @@ export function parentsFirst(graph: TenantGraph): TableName[] {
     if (state.has(table)) return;
     state.set(table, 'open');
     for (const key of graph.nodes.get(table)?.via ?? []) visit(key.parent);
+    for (const key of graph.nodes.get(table)?.rule?.usedBy ?? []) visit(key.table);
     state.set(table, 'done');
     order.push(table);
   };

@@ -1,8 +1,11 @@
 import { z } from 'zod';
+import { rowDecisionFields } from './row-decisions.ts';
 
 const tableSchema = z.strictObject({
   class: z.enum(['root', 'owned', 'join', 'shared', 'undecided']),
   via: z.array(z.string().min(1)).min(1).optional(),
+  keys: z.array(z.string().min(1)).optional(),
+  ...rowDecisionFields,
 });
 
 const referenceSchema = z.strictObject({

@@ -9,6 +9,13 @@ export const triggerNames = {
   update: 'zz_tenantry_fill_update',
   cascade: 'zz_tenantry_cascade',
   settle: 'zz_tenantry_settle',
+  /** Refuses rows without a tenant that no decision accounts for. */
+  guard: 'zz_tenantry_guard',
+  /** Gives a row to the tenant that uses it. */
+  use: 'zz_tenantry_use',
+  // between filling and judging: a reference to a row that is copied per tenant leads to the copy
+  pointInsert: 'zz_tenantry_point_insert',
+  pointUpdate: 'zz_tenantry_point_update',
   // after the fill triggers: they judge the row as it will be written
   refsInsert: 'zz_tenantry_refs_insert',
   refsUpdate: 'zz_tenantry_refs_update',
@@ -27,6 +34,11 @@ export type FunctionRole = 'fill' | 'cascade' | 'settle' | 'refs' | 'members';
 /** The trigger function of a table, in Tenantry's schema. */
 export function functionName(role: FunctionRole, table: TableName): string {
   return `tenantry.${ident(`adopt_${role}_${shorten(table.replaceAll(/[^a-zA-Z0-9]+/g, '_').toLowerCase(), 30)}_${hash(table)}`)}`;
+}
+
+/** The function that answers with the organization that takes orphans. */
+export function orphansFunction(slug: string): string {
+  return `tenantry.${ident(`adopt_orphans_${shorten(slug.replaceAll('-', '_'), 30)}_${hash(slug)}`)}`;
 }
 
 /** `orders_tenant_id_idx`, shortened with a hash where it would be too long. */

@@ -1,7 +1,9 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
+import { isRuled, keyIn, rowText, wrongBySql } from '../decisions/rule.ts';
 import { keyLabel } from '../graph.ts';
 import type { ForeignKey } from '../inspection.ts';
 import type { CheckStep, Phase, Plan, TablePlan } from '../plan-types.ts';
+import { organizationKey } from '../key-text.ts';
 import { joinCondition, parentRows, rootKeyText } from '../tenant-sql.ts';
 
 /** Most keys of findings that a check lists; the count is exact all the same. */
@@ -23,12 +25,17 @@ export function planVerify(plan: Plan, table: TablePlan, phase: Phase = 'verify'
       finding(
         table,
         `${ownRows(table)} t left join tenantry.organizations o on o.id = t.${column}`,
-        `o.key is distinct from ${rootKeyText('t', plan.root?.key ?? [])}`,
+        `o.key is distinct from ${organizationKey('t', plan.keys[table.table] ?? [])}`,
         'rows whose organization has another key',
       ),
     );
   }
-  for (const key of [...firstWay(table.via), ...table.checks]) checks.push(agreement(plan, table, key));
+  const first = firstWay(table.via);
+  if (isRuled(table.rule)) checks.push(asDecided(plan, table));
+  else for (const key of first) checks.push(agreement(plan, table, key));
+  for (const { key, decision } of table.rule?.ways ?? table.checks.map((check) => ({ key: check, decision: 'stop' }))) {
+    if (decision === 'stop' && !first.includes(key)) checks.push(agreement(plan, table, key));
+  }
   return checks.map((statement, i) => ({
     id: `${phase}/${table.table}/${i + 1}`,
     phase,
@@ -52,14 +59,37 @@ export function ownRows(table: Pick<TablePlan, 'table' | 'inherited'>): string {
   return table.inherited ? `only ${table.table}` : table.table;
 }
 
-function agreement(plan: Plan, table: TablePlan, key: ForeignKey): Statement {
+/** Where decisions lead some rows elsewhere, all of them are compared with the decisions. */
+function asDecided(plan: Plan, table: TablePlan): Statement {
+  const { joins, condition } = wrongBySql(plan, table);
+  const ways = [...new Set(table.via.map((key) => key.parent))].join(', ');
+  return finding(
+    table,
+    `${ownRows(table)} t ${joins.join(' ')}`,
+    condition,
+    `rows whose tenant is not what is decided for them (by ${ways})`,
+  );
+}
+
+export function agreement(plan: Plan, table: TablePlan, key: ForeignKey): Statement {
   const column = ident(plan.column);
   return finding(
     table,
     `${ownRows(table)} t join ${parentRows(key)} p on ${joinCondition(key, 't', 'p')}`,
-    `t.${column} is distinct from p.${column}`,
+    disagrees(plan, table, key, column),
     `rows whose tenant is not that of ${key.parent} (by ${keyLabel(key)})`,
   );
+}
+
+function disagrees(plan: Plan, table: TablePlan, key: ForeignKey, column: string): string {
+  const parent = plan.tables.find((t) => t.table === key.parent);
+  const rows = table.rule?.rows.map((row) => row.key) ?? [];
+  const single = rows.length === 0 ? '' : ` and not (${keyIn(rowText('t', table), rows)})`;
+  // in quarantine there is nothing to agree with, on either side
+  if (!table.via.includes(key) && (table.required === 'never' || parent?.required === 'never'))
+    return `t.${column} <> p.${column}${single}`;
+  const known = parent?.required === 'never' ? `p.${column} is not null and ` : '';
+  return `${known}t.${column} is distinct from p.${column}${single}`;
 }
 
 function finding(table: TablePlan, from: string, where: string, what: string): Statement {

@@ -1,0 +1,207 @@
+import { ident, literal } from '../../database/sql.ts';
+import type { ForeignKey, TableName } from '../inspection.ts';
+import { stableText } from '../key-text.ts';
+import type { Plan, TablePlan } from '../plan-types.ts';
+import { orphansFunction } from '../steps/names.ts';
+import {
+  type Aliases,
+  createAliases,
+  type JoinedExpression,
+  joinCondition,
+  parentRows,
+  type RouteEnd,
+  type TenantGraph,
+  type TenantNode,
+  tenantByKey,
+  tenantOfRow,
+} from '../tenant-sql.ts';
+import type { OrphanDecision, TableRule } from './types.ts';
+
+/** The key of a row as the server writes a row value: `(17)`, `(17,"a b")`. No two keys look the same, and one has the same text in every session. */
+export function rowText(alias: string, { primaryKey = [], rule }: Pick<TenantNode, 'primaryKey' | 'rule'>): string {
+  if (primaryKey.length === 0) return `${alias}.ctid::text`;
+  const columns = primaryKey.map((column, i) => {
+    const value = `${alias}.${ident(column)}`;
+    const text = stableText(value, rule?.keyTypes[i] ?? 'text');
+    return text === `${value}::text` ? value : text;
+  });
+  return `row(${columns.join(', ')})::text`;
+}
+
+/** `(key) = any ('{…}'::text[])`, hashed by the server when there are many. */
+export function keyIn(expression: string, keys: readonly string[]): string {
+  return `${expression} = any (array[${keys.map(literal).join(', ')}]::text[])`;
+}
+
+/** True when anything but the ways of `via` decides about a row's tenant. */
+export function isRuled(rule: TableRule | undefined): rule is TableRule {
+  return (
+    rule !== undefined &&
+    (rule.rows.length > 0 ||
+      rule.orphans.startsWith('organization:') ||
+      rule.ways.some((way) => way.decision === 'quarantine'))
+  );
+}
+
+/** True when a row of the table may stay without a tenant by a decision. */
+export function mayQuarantine(rule: TableRule | undefined): boolean {
+  return (
+    rule !== undefined &&
+    (rule.usedBy.length > 0 ||
+      rule.orphans === 'quarantine' ||
+      rule.rows.some((row) => row.way === null) ||
+      rule.ways.some((way) => way.decision === 'quarantine'))
+  );
+}
+
+/** What stands for the organization that takes orphans, at the end of a route. */
+export type OrphanEnd = (decision: OrphanDecision) => string | undefined;
+
+export function organizationSlug(decision: OrphanDecision): string | undefined {
+  return decision.startsWith('organization:') ? decision.slice('organization:'.length) : undefined;
+}
+
+/**
+ * The tenant of a row by the decisions for its table, around the one that the ways of `via` give: single rows first, then rows
+ * that a quarantined way leads elsewhere, then orphans.
+ */
+export function applyRule(
+  graph: TenantGraph,
+  table: TableName,
+  alias: string,
+  aliases: Aliases,
+  end: RouteEnd,
+  own: JoinedExpression,
+): JoinedExpression {
+  const node = graph.nodes.get(table);
+  if (node === undefined || !isRuled(node.rule)) return own;
+  const { rule } = node;
+  // a way that comes back to this table is followed by its keys alone
+  const plain: TenantGraph = { ...graph, nodes: new Map([...graph.nodes, [table, withoutRule(node)]]) };
+  const joins = [...own.joins];
+  const follow = (key: Parameters<typeof tenantByKey>[1]): string => {
+    const way = tenantByKey(plain, key, alias, aliases, end);
+    joins.push(...way.joins);
+    return `(${way.expression})`;
+  };
+  const key = rowText(alias, node);
+  const branches: string[] = [];
+  const quarantined = rule.rows.filter((row) => row.way === null).map((row) => row.key);
+  if (quarantined.length > 0) branches.push(`when ${keyIn(key, quarantined)} then null`);
+  for (const way of new Set(rule.rows.flatMap((row) => row.way ?? []))) {
+    const keys = rule.rows.filter((row) => row.way === way).map((row) => row.key);
+    branches.push(`when ${keyIn(key, keys)} then ${follow(way)}`);
+  }
+  for (const { key: way, decision } of rule.ways) {
+    if (decision === 'quarantine') branches.push(`when (${own.expression}) <> ${follow(way)} then null`);
+  }
+  const orphan = graph.orphan?.(rule.orphans);
+  if (orphan !== undefined) branches.push(`when ${isOrphan(node.via, alias)} then ${orphan}`);
+  return {
+    joins,
+    expression: branches.length === 0 ? own.expression : `case ${branches.join(' ')} else ${own.expression} end`,
+  };
+}
+
+/** No way leads to a row: its keys are null, or what they name is not there. A parent in quarantine is there. */
+export function isOrphan(via: readonly ForeignKey[], alias: string): string {
+  return via
+    .map((key) => `not exists (select from ${parentRows(key)} o where ${joinCondition(key, alias, 'o')})`)
+    .join(' and ');
+}
+
+function withoutRule({ class: kind, via }: TenantNode): TenantNode {
+  return { class: kind, via };
+}
+
+/** `select k0, tenant`: which tenants use which rows of a table, by every key to it. */
+export function usesOf(graph: TenantGraph, table: TableName, rule: TableRule, end: RouteEnd = () => undefined): string {
+  const parts = rule.usedBy
+    .filter((key) => key.parent === table)
+    .map((key) => {
+      const user = tenantOfRow(graph, key.table, 'u', innerAliases(), end);
+      const keys = key.columns.map((column, i) => `u.${ident(column)} as k${i}`).join(', ');
+      return `select ${keys}, ${user.expression} as tenant from ${key.table} u ${user.joins.join(' ')}`;
+    });
+  return parts.join(' union all ');
+}
+
+/** Aliases of a sub-select of their own: its names hide the outer ones. */
+const innerAliases = (): Aliases => {
+  let last = 0;
+  return () => `s${(last += 1)}`;
+};
+
+/** The tenant of a row that has no way of its own: that of the rows which use it; where several do, the first by key, or none. */
+export function tenantByUse(
+  graph: TenantGraph,
+  table: TableName,
+  rule: TableRule,
+  alias: string,
+  aliases: Aliases,
+): JoinedExpression {
+  const name = aliases();
+  const [first] = rule.usedBy;
+  const keys = first?.parentColumns.map((_, i) => `k${i}`).join(', ') ?? '';
+  const on =
+    first?.parentColumns.map((column, i) => `${name}.k${i} = ${alias}.${ident(column)}`).join(' and ') ?? 'false';
+  const several = `${name}.first <> ${name}.last`;
+  return {
+    joins: [
+      `left join (select ${keys}, min(x.tenant) as first, max(x.tenant) as last from (${usesOf(graph, table, rule)}) x where x.tenant is not null group by ${keys}) ${name} on ${on}`,
+    ],
+    expression:
+      rule.sharedRows === 'quarantine' ? `case when ${several} then null else ${name}.first end` : `${name}.first`,
+  };
+}
+
+/** The graph of a plan whose tables have their columns, and the organization that takes a table's orphans. */
+export function columnGraph(plan: Pick<Plan, 'tables' | 'keys'>): TenantGraph {
+  return {
+    nodes: new Map(plan.tables.map((t) => [t.table, t])),
+    keys: plan.keys,
+    orphan: (decision) => {
+      const slug = organizationSlug(decision);
+      return slug === undefined ? undefined : `${orphansFunction(slug)}()`;
+    },
+  };
+}
+
+/** The tenant of the row `alias` by its parents' columns: as decided, and by the ways of `via` alone. */
+export function tenantByColumns(
+  plan: Plan,
+  table: TablePlan,
+  alias: string,
+  aliases: Aliases,
+): { readonly decided: JoinedExpression; readonly plain: JoinedExpression } {
+  const graph = columnGraph(plan);
+  const column = ident(plan.column);
+  const end: RouteEnd = (_name, at) => (at === alias ? undefined : `${at}.${column}`);
+  const plainGraph = { ...graph, nodes: new Map([...graph.nodes, [table.table, withoutRule(table)]]) };
+  return {
+    decided: tenantOfRow(graph, table.table, alias, aliases, end),
+    plain: tenantOfRow(plainGraph, table.table, alias, aliases, end),
+  };
+}
+
+/** Rows `t` whose tenant is another than the decisions say, and that nobody released to it. */
+export function wrongBySql(
+  plan: Plan,
+  table: TablePlan,
+): { joins: readonly string[]; actual: string; expected: string; condition: string } {
+  const { decided, plain } = tenantByColumns(plan, table, 't', createAliases());
+  const actual = `t.${ident(plan.column)}`;
+  const expected = `(${decided.expression})`;
+  const lost = `(${expected} is not null and ${actual} is distinct from ${expected})`;
+  const kept = `(${expected} is null and (${plain.expression}) is not null and ${actual} is not null)`;
+  const released =
+    table.primaryKey.length === 0
+      ? ''
+      : ` and not exists (select from tenantry.adoption_released r where r.table_name = ${literal(table.table)} and r.row_key = ${rowText('t', table)} and r.organization_id = ${actual})`;
+  return {
+    joins: [...decided.joins, ...plain.joins],
+    actual,
+    expected,
+    condition: `(${lost} or ${kept})${released}`,
+  };
+}

@@ -148,6 +148,8 @@ export async function concurrently(
 export interface BenchServer {
   readonly adminUrl: string;
   readonly appUrl: string;
+  /** For what only the environment does: checkpoints, what every session waits for. */
+  readonly superuserUrl: string;
   readonly version: string;
   /** For `interleave`, where the platform has /proc. */
   readonly pid: number | undefined;
@@ -191,6 +193,7 @@ export async function benchServer(settings: Record<string, string> = {}): Promis
   return {
     adminUrl: url('tenantry_admin'),
     appUrl: url('bench_app'),
+    superuserUrl: superuser.href,
     version: /PostgreSQL \S+/.exec(rows[0]?.v ?? '')?.[0] ?? 'PostgreSQL',
     pid: embedded === undefined ? undefined : postmasterPid(embedded.folder),
     async stop() {

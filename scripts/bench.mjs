@@ -12,7 +12,8 @@ const [name, ...options] = process.argv.slice(2);
 const shared = ['frame.ts'];
 const known = readdirSync(bench)
   .filter((file) => file.endsWith('.ts') && !shared.includes(file))
-  .map((file) => file.slice(0, -3));
+  .map((file) => file.slice(0, -3))
+  .filter((name) => !name.includes('.'));
 
 if (name === undefined || !known.includes(name)) {
   console.error(`Usage: npm run bench -- NAME [--quick] [--json FILE]\nNAME is one of: ${known.join(', ')}`);

@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { createSampleShop } from '../src/adopt/sample/index.ts';
+import type { BenchServer } from './frame.ts';
+
+/** The sample shop in a database that is copied for each thing that is measured. */
+export interface ShopTemplate {
+  readonly rows: number;
+  readonly byTable: Readonly<Record<string, number>>;
+  readonly bytes: number;
+  copy(): Promise<ShopCopy>;
+}
+
+export interface ShopCopy {
+  /** The migrating login's, enough for a run. */
+  readonly admin: pg.Pool;
+  /** The old application's login. */
+  readonly shopUrl: string;
+  /** A superuser in this database: sees every session. */
+  readonly superuser: pg.Pool;
+  drop(): Promise<void>;
+}
+
+const at = (url: string, database: string): string => Object.assign(new URL(url), { pathname: `/${database}` }).href;
+
+export async function createShopTemplate(server: BenchServer, rows: number): Promise<ShopTemplate> {
+  const template = new URL(server.adminUrl).pathname.slice(1);
+  const login = `shop_${randomBytes(4).toString('hex')}`;
+  const loginUrl = (database: string): string =>
+    Object.assign(new URL(at(server.adminUrl, database)), { username: login, password: 'shop' }).href;
+  const admin = new pg.Client({ connectionString: server.adminUrl });
+  await admin.connect();
+  await admin.query(`create role ${login} login password 'shop'`);
+  await admin.query(`grant ${login} to tenantry_admin`);
+  await admin.query(`grant create on schema public to ${login}`);
+  await admin.end();
+  const owner = new pg.Client({ connectionString: loginUrl(template) });
+  await owner.connect();
+  const shop = await createSampleShop(owner, { rows });
+  // as a database that has been in use: all-visible pages, statistics
+  await owner.query('vacuum (analyze)');
+  const { rows: sizes } = await owner.query<{ bytes: number }>(
+    `select sum(pg_total_relation_size(c.oid))::float8 as bytes from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace`,
+  );
+  await owner.end();
+  const root = new pg.Client({ connectionString: at(server.superuserUrl, 'postgres') });
+  let copies = 0;
+  await root.connect();
+  await root.query('checkpoint');
+  await root.end();
+  return {
+    rows: shop.rows,
+    byTable: shop.byTable,
+    bytes: sizes[0]?.bytes ?? 0,
+    async copy() {
+      copies += 1;
+      const name = `${template}_${copies}`;
+      const maker = new pg.Client({ connectionString: at(server.adminUrl, 'postgres') });
+      maker.on('error', () => {});
+      await maker.connect();
+      await maker.query(`create database ${name} template ${template} strategy file_copy`);
+      const copy = {
+        admin: new pg.Pool({ connectionString: at(server.adminUrl, name), max: 8 }),
+        superuser: new pg.Pool({ connectionString: at(server.superuserUrl, name), max: 2 }),
+        shopUrl: loginUrl(name),
+      };
+      // dropping the database ends what is left of them
+      for (const pool of [copy.admin, copy.superuser]) pool.on('error', () => {});
+      return {
+        ...copy,
+        async drop() {
+          await Promise.all([copy.admin.end(), copy.superuser.end()]);
+          await maker.end();
+          // as a superuser: one of the connections that are about to close is one's
+          const root = new pg.Client({ connectionString: at(server.superuserUrl, 'postgres') });
+          await root.connect();
+          await root.query(`drop database ${name} with (force)`);
+          await root.end();
+        },
+      };
+    },
+  };
+}
+
+export interface Cost {
+  readonly seconds: number;
+  readonly rows: number;
+  readonly walBytes: number;
+  readonly diskBytes: number;
+}
+
+/** What `work` took, wrote to the write-ahead log and left on the disk. Starts behind a checkpoint, so that full-page images fall on all alike. */
+export async function measureCost({ superuser }: ShopCopy, work: () => Promise<number>): Promise<Cost> {
+  const look = async (): Promise<{ lsn: number; bytes: number }> => {
+    const { rows } = await superuser.query<{ lsn: number; bytes: number }>(
+      `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 as lsn, sum(pg_total_relation_size(c.oid))::float8 as bytes
+       from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace`,
+    );
+    return rows[0] ?? { lsn: 0, bytes: 0 };
+  };
+  await superuser.query('checkpoint');
+  const before = await look();
+  const started = performance.now();
+  const rows = await work();
+  const seconds = (performance.now() - started) / 1000;
+  const after = await look();
+  return { seconds, rows, walBytes: after.lsn - before.lsn, diskBytes: after.bytes - before.bytes };
+}
+
+/** The shop of every row by the foreign keys alone, joined: rows whose tenant is another or none. */
+export async function countWrong({ superuser }: ShopCopy): Promise<{ table: string; rows: number }[]> {
+  const joins: Record<string, string> = {
+    shops: 'join shops s on s.id = t.id',
+    staff: 'join shops s on s.id = t.shop_id',
+    customers: 'join shops s on s.id = t.shop_id',
+    products: 'join shops s on s.id = t.shop_id',
+    daily_sales: 'join shops s on s.id = t.shop_id',
+    orders: 'join customers c on c.id = t.customer_id join shops s on s.id = c.shop_id',
+    order_lines: 'join products p on p.id = t.product_id join shops s on s.id = p.shop_id',
+    payments:
+      'join orders o on o.id = t.order_id join customers c on c.id = o.customer_id join shops s on s.id = c.shop_id',
+    shipments:
+      'join orders o on o.id = t.order_id join customers c on c.id = o.customer_id join shops s on s.id = c.shop_id',
+    stock_moves: 'join products p on p.id = t.product_id join shops s on s.id = p.shop_id',
+  };
+  const wrong: { table: string; rows: number }[] = [];
+  for (const [table, join] of Object.entries(joins)) {
+    const { rows } = await superuser.query<{ wrong: number; all: number }>(
+      `select (select count(*) from ${table}) - count(*) filter (where t.tenant_id = o.id) as wrong
+       from ${table} t ${join.replaceAll(/\bo\b/g, 'r')} join tenantry.organizations o on o.key = s.id::text`,
+    );
+    const count = Number(rows[0]?.wrong ?? -1);
+    if (count !== 0) wrong.push({ table, rows: count });
+  }
+  return wrong;
+}

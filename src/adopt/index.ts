@@ -1,7 +1,23 @@
 export { createAdopt } from './adopt.ts';
 export type { Adopt, AdoptOptions, AdoptStatus, PlanResult, RunOptions, RunResult, UndoResult } from './adopt-types.ts';
+export type { PlanCheck, PlanDifference } from './check/difference.ts';
+export { describeDrift, type Drift, readDrift } from './check/drift.ts';
 export type { Classification, Decisions, TableClass, TableDecision } from './classify.ts';
 export { type Conflict, describeConflict } from './conflicts.ts';
+export {
+  type AdoptHooks,
+  type Confirm,
+  type DryRun,
+  defineAdoptHooks,
+  type HookContext,
+  type HookMoment,
+  type HookOrganization,
+  type HookReport,
+  type HookSummary,
+  loadAdoptHooks,
+  type OrganizationHook,
+  type PhaseHook,
+} from './hooks/index.ts';
 export type { ForeignKey, Inspection, TableFacts } from './inspection.ts';
 export { type PlanDecisions, planAdoption } from './plan.ts';
 export { readPlanFile, writePlanFile } from './plan-file.ts';

@@ -54,6 +54,19 @@ export function adoptProgress(terminal: Terminal): { onEvent(event: AdoptEvent):
               ),
             );
           break;
+        case 'log':
+          terminal.note(`${terminal.paint('dim', event.hook)}: ${event.message}`);
+          break;
+        case 'hook':
+          terminal.note(
+            terminal.paint(
+              'dim',
+              `${event.outcome} ${event.name}${event.organization === null ? '' : ` (${event.organization})`}`,
+            ),
+          );
+          break;
+        case 'reveal':
+          break; // the command shows it behind its result
         case 'warning':
           terminal.note(terminal.paint('warn', event.message));
           break;

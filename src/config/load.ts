@@ -25,15 +25,20 @@ export async function loadConfig({ folder = '.', file }: { folder?: string; file
   return parseConfig(await readModule(path), process.env, path.slice(resolve(folder).length + 1));
 }
 
+/** The default export of a file of JavaScript, TypeScript or JSON, by its absolute path. */
+export async function loadModule(path: string): Promise<unknown> {
+  if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
+  if (path.endsWith('ts')) {
+    const { createJiti } = await import('jiti'); // Node 20 cannot read TypeScript
+    const loaded = await createJiti(path).import<{ default?: unknown }>(path);
+    return loaded.default ?? loaded;
+  }
+  return ((await import(pathToFileURL(path).href)) as { default?: unknown }).default;
+}
+
 async function readModule(path: string): Promise<unknown> {
   try {
-    if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
-    if (path.endsWith('ts')) {
-      const { createJiti } = await import('jiti'); // Node 20 cannot read TypeScript
-      const loaded = await createJiti(path).import<{ default?: unknown }>(path);
-      return loaded.default ?? loaded;
-    }
-    return ((await import(pathToFileURL(path).href)) as { default?: unknown }).default;
+    return await loadModule(path);
   } catch (cause) {
     const said = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
     throw new TenantryError('TNT_CONFIG_INVALID', `${path} cannot be read: ${said}`, { cause });

@@ -1,4 +1,5 @@
 import type { LockAttempt } from '../../database/locks.ts';
+import type { HookMoment } from '../hooks/types.ts';
 import type { TableName } from '../inspection.ts';
 import type { Phase } from '../plan-types.ts';
 
@@ -33,6 +34,19 @@ export type AdoptEvent =
       readonly milliseconds: number;
       readonly blockers: readonly string[];
     }
+  | {
+      readonly type: 'hook';
+      readonly name: string;
+      readonly moment: HookMoment;
+      readonly phase: Phase;
+      /** Slug of the organization that it ran for. */
+      readonly organization: string | null;
+      readonly outcome: 'ran' | 'undone';
+    }
+  /** What a hook told while it worked. */
+  | { readonly type: 'log'; readonly hook: string; readonly message: string }
+  /** What a hook shows once, when everything is over. It may be a secret: never keep it. */
+  | { readonly type: 'reveal'; readonly hook: string; readonly text: string }
   | { readonly type: 'warning'; readonly message: string };
 
 export type OnEvent = (event: AdoptEvent) => void | Promise<void>;

@@ -5,8 +5,10 @@ import { runStatements } from '../../database/locks.ts';
 import type { Queryable, Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { Isolation } from '../../isolation/index.ts';
+import type { PhaseHooks } from '../hooks/phase-hooks.ts';
 import { type ModeStep, type Phase, type Plan, phases, type Step, type TablePlan } from '../plan-types.ts';
 import { type BackfillOptions, runBackfill } from './backfill-run.ts';
+import { runBatches } from './batches-run.ts';
 import type { OnEvent } from './events.ts';
 import { takeLease } from './lease.ts';
 import type { RunRow, State, StepRow } from './state.ts';
@@ -33,16 +35,20 @@ export interface EngineOptions {
   readonly force: boolean;
   readonly signal: AbortSignal | undefined;
   readonly onEvent: OnEvent;
+  readonly hooks: PhaseHooks;
 }
 
 /** Runs every step that is not done, phase by phase, up to and with `to`. The run must be open. */
 export async function runForward(options: EngineOptions, run: RunRow, to: Phase): Promise<void> {
   await withLease(options, run, async (context) => {
+    await options.hooks.prepare(context, run, to);
     const steps = new Map((await options.state.selectSteps(options.pool, run.id)).map((row) => [row.id, row]));
     for (const phase of phases.slice(0, phases.indexOf(to) + 1)) {
       const open = run.plan.steps.filter((step) => step.phase === phase && steps.get(step.id)?.status !== 'done');
       if (open.length > 0) await options.onEvent({ type: 'phase', phase, steps: open.length });
+      await options.hooks.before(context, run, phase, steps);
       await runPhase(options, context, run.plan, open, steps);
+      await options.hooks.after(context, phase);
       if (phases.indexOf(phase) > phases.indexOf(run.phase) || run.direction === 'undo') {
         await options.state.setPhase(options.pool, context.lease.fence, phase, 'forward');
       }
@@ -55,26 +61,52 @@ export async function runUndo(options: EngineOptions, run: RunRow, to: Phase): P
   await withLease(options, run, async (context) => {
     const rows = new Map((await options.state.selectSteps(options.pool, run.id)).map((row) => [row.id, row]));
     const first = phases.indexOf(to);
+    await options.hooks.prepareUndo(context, to);
     // what is recorded is how far it may have come: a kill in the middle of an undo leaves no claim that is too high
     const lowest = phases[Math.min(first, phases.indexOf(run.phase))] ?? 'preflight';
     await options.state.setPhase(options.pool, context.lease.fence, lowest, 'undo');
-    for (const step of [...run.plan.steps].reverse()) {
-      const status = rows.get(step.id)?.status ?? 'pending';
-      if (phases.indexOf(step.phase) <= first || status === 'pending' || status === 'undone') continue;
-      assertGoing(context);
-      try {
-        if (await isGone(options.pool, step)) await runTransaction(context, step, withoutTable(step), 'undone');
-        else await undoStep(options, context, run.plan, step);
-      } catch (error) {
-        throw asDrift(error, step);
-      }
-      await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table, undone: true });
+    for (const phase of [...phases].reverse()) {
+      const whole = to === 'preflight' && phase === 'preflight';
+      if (phases.indexOf(phase) <= first && !whole) continue;
+      await options.hooks.undoAfter(context, phase);
+      const steps = run.plan.steps.filter((step) => step.phase === phase);
+      for (const step of steps.reverse()) await undoOne(options, context, run.plan, step, rows.get(step.id));
+      await options.hooks.undoBefore(context, phase);
     }
     if (to === 'preflight') {
       await options.state.forgetTables(options.pool, run.plan);
       await options.state.closeUndone(options.pool, context.lease.fence);
     } else await options.state.setPhase(options.pool, context.lease.fence, to, 'forward');
   });
+}
+
+async function undoOne(
+  options: EngineOptions,
+  context: RunContext,
+  plan: Plan,
+  step: Step,
+  row: StepRow | undefined,
+): Promise<void> {
+  const status = row?.status ?? 'pending';
+  if (status === 'pending' || status === 'undone') return;
+  assertGoing(context);
+  try {
+    if (await isGone(options.pool, step)) await runTransaction(context, step, withoutTable(step), 'undone');
+    else await undoStep(options, context, plan, step);
+  } catch (error) {
+    throw asDrift(error, step);
+  }
+  await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table, undone: true });
+}
+
+/** The hooks of organizations that came since the last run. */
+export async function runHooks(options: EngineOptions, run: RunRow): Promise<number> {
+  let count = 0;
+  await withLease(options, run, async (context) => {
+    await options.hooks.prepare(context, run, run.phase);
+    count = await options.hooks.organizations(context, run.phase);
+  });
+  return count;
 }
 
 async function withLease(
@@ -125,6 +157,7 @@ async function runStep(
   else if (step.kind === 'index') await runIndexStep(context, step);
   else if (step.kind === 'backfill') await runBackfill(context, step, row?.cursor ?? null, options.backfill);
   else if (step.kind === 'mode') await runMode(options, context, plan, step, step.mode);
+  else if (step.kind === 'batches') await runBatches(context, step, row?.cursor?.key ?? null);
   else {
     const found = await readFindings(options.pool, options.schema, step);
     if (found.length === 0) await mark(context, options.pool, step.id, 'done');

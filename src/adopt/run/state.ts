@@ -17,6 +17,8 @@ export interface RunRow extends Row {
   held: boolean;
   last_error: string | null;
   schema_before: string;
+  /** Names of the hooks that it was begun with. */
+  hooks: string[];
   started_at: Date;
   updated_at: Date;
   finished_at: Date | null;
@@ -38,6 +40,8 @@ export interface StepRow extends Row {
 export interface BackfillCursor {
   readonly page: number;
   readonly pages: number;
+  /** Of steps that go by keys: the last one reached. */
+  readonly key?: string;
 }
 
 /** Who writes: every change of state proves that its runner still holds the lease. */
@@ -47,7 +51,7 @@ export interface Fence {
 }
 
 const runColumns = `r.id, r.plan, r.plan_hash, r.status, r.phase, r.direction, r.runner, r.runner_pid, r.lease_until, r.last_error,
-  r.schema_before, r.started_at, r.updated_at, r.finished_at,
+  r.schema_before, r.hooks, r.started_at, r.updated_at, r.finished_at,
   r.runner is not null and r.lease_until > now()
     and exists (select from pg_catalog.pg_stat_activity a where a.pid = r.runner_pid and a.datname = current_database()) as held`;
 

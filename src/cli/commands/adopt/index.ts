@@ -1,5 +1,6 @@
 import type { Command } from '../../command.ts';
 import { classifyCommand } from './classify.ts';
+import { hooksCommand } from './hooks.ts';
 import { inspectCommand } from './inspect.ts';
 import { planCommand } from './plan.ts';
 import { runCommand } from './run.ts';
@@ -16,4 +17,5 @@ export const adoptCommands: readonly Command[] = [
   statusCommand,
   verifyCommand,
   undoCommand,
+  hooksCommand,
 ];

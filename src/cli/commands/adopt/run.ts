@@ -3,13 +3,20 @@ import { phases } from '../../../adopt/index.ts';
 import { TenantryError } from '../../../errors.ts';
 import { adoptProgress } from '../../adopt-progress.ts';
 import type { Command } from '../../command.ts';
+import { hookAnswers, hooksOf, hooksOptions, revealing, yesOption } from './hooks-options.ts';
+import { printDryRun } from './dry-run.ts';
 import { adoptOf, fileOption, phaseOf, planFile } from './shared.ts';
 
 export const runCommand: Command = {
   name: 'adopt run',
   summary: 'Carry the plan out while the application runs; goes on where it stopped.',
   description: `Phases: ${phases.join(' → ')}. Ctrl-C and kill -9 leave it resumable: run the same command again.`,
-  examples: ['tenantry adopt run --to shadow', 'tenantry adopt run', 'tenantry adopt run --max-rate 20000'],
+  examples: [
+    'tenantry adopt run --to shadow',
+    'tenantry adopt run',
+    'tenantry adopt run --max-rate 20000',
+    'tenantry adopt run --hooks hooks.ts --dry-run',
+  ],
   options: {
     ...fileOption,
     to: { type: 'string', value: 'PHASE', help: 'Stop after this phase. Defaults to enforced.' },
@@ -18,10 +25,17 @@ export const runCommand: Command = {
       type: 'boolean',
       help: 'Go on although preflight found blockers, or shadow confirmed statements that change.',
     },
+    ...hooksOptions,
+    ...yesOption,
+    'dry-run': {
+      type: 'boolean',
+      help: 'Change nothing: print the statements, and run the hooks in a transaction that is rolled back.',
+    },
   },
   async run(input) {
     const { terminal } = input;
-    const adopt = await adoptOf(input);
+    const hooks = await hooksOf(input);
+    const adopt = await adoptOf(input, { hooks });
     const path = input.option('file') ?? planFile;
     const text = await readFile(path, 'utf8').catch(() => undefined);
     const open = await adopt.status();
@@ -30,21 +44,35 @@ export const runCommand: Command = {
       throw new TenantryError('TNT_USAGE', `${path} does not exist.`, { hint: 'Make it with: tenantry adopt plan' });
     }
     const plan = text === undefined || resumes ? null : (await adopt.plan(text)).plan;
+    const to = phaseOf(input.option('to'), 'enforced');
+    const force = input.flag('force');
+    if (input.flag('dry-run')) return printDryRun(terminal, await adopt.dryRun(plan, { to, force }));
     const progress = adoptProgress(terminal);
+    const reveals = revealing(terminal);
     const maxRate = input.number('max-rate');
     const result = await adopt
       .run(plan, {
-        to: phaseOf(input.option('to'), 'enforced'),
-        force: input.flag('force'),
+        to,
+        force,
+        ...hookAnswers(input),
         signal: input.signal,
-        onEvent: progress.onEvent,
+        onEvent(event) {
+          progress.onEvent(event);
+          reveals.onEvent(event);
+        },
         ...(maxRate === undefined ? {} : { maxRate }),
+      })
+      .catch((error: unknown) => {
+        reveals.end();
+        throw error;
       })
       .finally(() => progress.end());
     terminal.line(
       `${terminal.paint('good', result.phase)}: ${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows filled, ${result.seconds.toFixed(1)} s`,
     );
     if (result.phase === 'shadow') terminal.line('Next: tenantry isolation shadow report — then: tenantry adopt run');
-    terminal.result(result);
+    terminal.result({ ...result, revealed: reveals.texts });
+    if (!terminal.json) reveals.end();
+    return 0;
   },
 };

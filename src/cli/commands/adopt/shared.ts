@@ -1,4 +1,11 @@
-import { type Adopt, type Classification, createAdopt, type Phase, phases } from '../../../adopt/index.ts';
+import {
+  type Adopt,
+  type AdoptHooks,
+  type Classification,
+  createAdopt,
+  type Phase,
+  phases,
+} from '../../../adopt/index.ts';
 import { assertMigrated } from '../../../database/migrate.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { CommandInput } from '../../command.ts';
@@ -9,11 +16,14 @@ export const fileOption = {
 } as const;
 
 /** Inspecting and planning need nothing of ours in the database; what changes or looks back needs the schema. */
-export async function adoptOf(input: CommandInput, { migrated = true } = {}): Promise<Adopt> {
+export async function adoptOf(
+  input: CommandInput,
+  { migrated = true, hooks }: { migrated?: boolean; hooks?: AdoptHooks | undefined } = {},
+): Promise<Adopt> {
   const { schema } = await input.config();
   const admin = (await input.database()).admin();
   if (migrated) await assertMigrated(admin, { schema });
-  return createAdopt({ adminPool: admin, schema });
+  return createAdopt({ adminPool: admin, schema, ...(hooks === undefined ? {} : { hooks }) });
 }
 
 export function phaseOf(text: string | undefined, otherwise: Phase): Phase {

@@ -20,6 +20,18 @@ export const statusCommand: Command = {
       ['phase', 'steps done', 'rows'],
       found.phases.map((phase) => [phase.phase, `${phase.done} of ${phase.steps}`, phase.rows.toLocaleString('en-US')]),
     );
+    if (found.hooks.length > 0) {
+      terminal.line();
+      terminal.table(
+        ['hook', 'when', 'ran', 'last'],
+        found.hooks.map((hook) => [
+          hook.name,
+          hook.moment === 'organization' ? 'each organization' : `${hook.moment} ${hook.phase}`,
+          String(hook.runs),
+          hook.messages.at(-1) ?? '',
+        ]),
+      );
+    }
     if (found.lastError !== null) terminal.line(`${terminal.paint('bad', 'last error')} ${found.lastError}`);
   },
 };

@@ -303,36 +303,38 @@ alter table tenantry.resource_visible enable row level security;
 create policy tenantry_access on tenantry.resource_visible for select to public using (
   tenant_id = tenantry.current_tenant() and principal_id = any ((select tenantry.caller_principals())::uuid[]));
 
--- Which way the first page of a caller goes fastest; a hint that no row depends on, kept by the client for a while. What it
--- tells about rows that the caller does not see is whether they are most of the newest.
-create function tenantry.list_shape(p_type text, p_limit integer,
+-- Which way a caller's list goes fastest; a hint that no row depends on, kept by the client for a while. All that it tells
+-- of rows that the caller does not see is whether they are most of the newest.
+create function tenantry.list_shape(p_type text, p_limit integer, p_search boolean,
   out way text, out many boolean, out until_at timestamptz, out until_id uuid)
 language plpgsql stable security definer cost 1000
 set search_path = pg_catalog, pg_temp as $$
 declare
   t uuid := tenantry.context_tenant();
   caller uuid[] := tenantry.caller_principals();
-  seen integer;
-  -- merging hundreds of principals costs more than walking past some that are not seen
-  examined integer := least(p_limit, 201) * case when cardinality(caller) > 64 then 20 else 2 end;
+  counted integer := case when p_search then 20000 else 400 end;
+  page integer := least(p_limit, 201);
+  -- merging hundreds of principals costs more than walking past some rows that are not seen
+  examined integer := page * case when cardinality(caller) > 64 then 20 else 2 end;
+  seen integer := (
+    select count(*) from (
+      select 1 from tenantry.resource_visible v where v.tenant_id = t and v.principal_id = any (caller) limit counted + 1) v);
 begin
-  select count(*) into seen from (
-    select 1 from tenantry.resource_visible v where v.tenant_id = t and v.principal_id = any (caller) limit 20001) v;
   many := seen > 20000;
   way := case when seen <= 400 then 'few' else 'merge' end;
-  if seen <= 400 then
+  if p_search or seen <= 400 then
     return;
   end if;
   if p_type is null then
     select n.updated_at, n.id into until_at, until_id from (
       select r.updated_at, r.id, r.readers from tenantry.resources r
       where r.tenant_id = t order by r.updated_at desc, r.id desc limit examined) n
-    where n.readers && caller order by n.updated_at desc, n.id desc offset least(p_limit, 201) - 1 limit 1;
+    where n.readers && caller order by n.updated_at desc, n.id desc offset page - 1 limit 1;
   else
     select n.updated_at, n.id into until_at, until_id from (
       select r.updated_at, r.id, r.readers from tenantry.resources r
       where r.tenant_id = t and r.type = p_type order by r.updated_at desc, r.id desc limit examined) n
-    where n.readers && caller order by n.updated_at desc, n.id desc offset least(p_limit, 201) - 1 limit 1;
+    where n.readers && caller order by n.updated_at desc, n.id desc offset page - 1 limit 1;
   end if;
   if found then
     way := 'walk';
@@ -394,7 +396,7 @@ create policy tenantry_access_write on tenantry.catalog_items for all to public
   using ((level = 'user' and principal_id = (select tenantry.current_user_id())) or (level <> 'user' and (select tenantry.caller_can('catalog.write'))))
   with check ((level = 'user' and principal_id = (select tenantry.current_user_id())) or (level <> 'user' and (select tenantry.caller_can('catalog.write'))));
 
-grant execute on function tenantry.list_shape(text, integer), tenantry.newest_resources(text, timestamptz, uuid, integer) to tenantry_app;
+grant execute on function tenantry.list_shape(text, integer, boolean), tenantry.newest_resources(text, timestamptz, uuid, integer) to tenantry_app;
 grant select on tenantry.resource_types, tenantry.resource_acl, tenantry.resource_visible, tenantry.resources, tenantry.prompts,
   tenantry.catalog_global_items, tenantry.catalog_items to tenantry_app;
 grant insert (tenant_id, id, workspace_id, type, owner_principal_id, visibility, name, data),

@@ -10,8 +10,8 @@ export const walkedRows = 10_000;
 export const countLimit = 10_000;
 
 /**
- * What tenantry.list_shape() found of a caller: which way a page goes fastest, and whether so much is visible that a
- * search should begin at the top. Either way gives the same rows to anybody.
+ * What tenantry.list_shape() found of a caller: which way a page goes fastest, or whether so much is visible that a
+ * search should begin at the top. Any way gives the same rows to anybody.
  */
 export interface Shape {
   readonly way: 'few' | 'walk' | 'merge';
@@ -96,7 +96,7 @@ export function listStatement(
   /** With the shape in every row, and in a row of its own when the page is empty. */
   function withShape(rows: string): string {
     const only = types.length === 1 ? p.add(types[0], 'text') : 'null::text';
-    return `with shape as materialized (select * from tenantry.list_shape(${only}, ${limit}))
+    return `with shape as materialized (select * from tenantry.list_shape(${only}, ${limit}, ${search !== undefined}))
 select s.way, s.many, ${instantText('s.until_at')} as "untilAt", s.until_id as "untilId", l.* from shape s left join (
 ${rows}) l on true order by l."${query.sort}" ${direction}, l.id ${direction}`;
   }

@@ -38,7 +38,12 @@ export class Shapes {
   }
 }
 
-export function shapeKey(tenantId: string, userId: string | undefined, { type, limit }: ResourceListQuery): string {
+export function shapeKey(
+  tenantId: string,
+  userId: string | undefined,
+  { type, limit, search }: ResourceListQuery,
+): string {
+  if (search !== undefined) return `${tenantId}|${userId ?? ''}|search`;
   const types = typeof type === 'string' ? [type] : [...new Set(type)];
   return `${tenantId}|${userId ?? ''}|${types.length === 1 ? types[0] : ''}|${limit}`;
 }

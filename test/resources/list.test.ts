@@ -150,6 +150,39 @@ describe('D3, D9: the list is exactly what the rule allows', () => {
     );
   });
 
+  it('whichever way it goes: a shape that is wrong costs time and no row', async () => {
+    const { organization: o } = s;
+    const far = { value: '2020-01-01 00:00:00.000000+00', id: randomUUID() };
+    for (const userId of [s.sparse, s.many, s.nobody, o.adminId]) {
+      for (const options of [
+        {},
+        { type: 'tag' },
+        { type: ['tag', 'model'] },
+        { order: 'asc' as const },
+        { search: 'alpha' },
+        { search: 'nothing' },
+        { search: 'a', type: 'tag', sort: 'name' as const },
+      ]) {
+        const rows = (await expected(o, userId, options)).slice(0, 31);
+        for (const way of ['few', 'walk', 'merge'] as const) {
+          for (const many of [true, false]) {
+            const shape = { way, many, until: way === 'walk' ? far : undefined };
+            const listed = await o.as(userId, () => {
+              const { text, values } = listStatement(o.tenantId, resourceList.parse({ ...options, limit: 30 }), {
+                shape,
+              });
+              return f.kernel.query<{ id: string }>(text, values);
+            });
+            expect(
+              listed.map((row) => row.id),
+              JSON.stringify([options, shape]),
+            ).toEqual(rows);
+          }
+        }
+      }
+    }
+  });
+
   it('shows something through each way in, and nothing without a user of the tenant', async () => {
     const seen = await Promise.all(
       [s.sparse, s.many, s.nobody].map((u) => allPages(s.organization, u, { limit: 200 })),
@@ -374,6 +407,53 @@ describe('F4, D10: the list reads indexes, whatever the density', () => {
     for (const search of ['more 1', 'more 15500', 'name 77', 'nothing']) {
       const listed = await o.as(reader, () => f.resources.list({ search, limit: 20 }));
       expect(listed.items.map((r) => r.id)).toEqual((await expected(o, reader, { search })).slice(0, 20));
+    }
+  });
+
+  it('a page that was walked is complete after what it showed was taken back', async () => {
+    const mine = await o.member();
+    const shape = () =>
+      o.as(mine, () =>
+        f.kernel
+          .query<{ way: string }>('select s.way from tenantry.list_shape(null, 51, false) s')
+          .then(([row]) => row),
+      );
+    const listed = async () => (await o.as(mine, () => f.resources.list())).items.map((r) => r.id);
+    expect(await shape()).toEqual({ way: 'walk' });
+    const before = await listed();
+    expect(await listed()).toEqual(before);
+    expect(before).toEqual((await expected(o, mine, {})).slice(0, 50));
+    await f.db.query(`update tenantry.resources set visibility = 'private' where tenant_id = $1 and id = any ($2)`, [
+      o.tenantId,
+      before.slice(0, 30),
+    ]);
+    const after = await listed();
+    expect(after).toHaveLength(50);
+    expect(after).toEqual((await expected(o, mine, {})).slice(0, 50));
+    expect(await listed()).toEqual(after);
+  });
+
+  it('what chooses the way shows no row that the policy does not', async () => {
+    const stranger = await newOrganization(f);
+    const [all, none] = [`'-infinity', '00000000-0000-0000-0000-000000000000'`, { rows: 0, foreign: 0 }];
+    const newest = `select count(*)::int as rows, count(*) filter (where not r.readers && tenantry.caller_principals())::int as foreign
+      from tenantry.newest_resources(null, ${all}, 100000) r`;
+    const [mine] = await o.as(reader, () => f.kernel.query<{ rows: number; foreign: number }>(newest));
+    expect(mine?.rows).toBeGreaterThan(limit);
+    expect(mine?.foreign).toBe(0);
+    for (const context of [
+      { tenantId: o.tenantId, userId: stranger.adminId },
+      { tenantId: stranger.tenantId, userId: reader },
+      { tenantId: randomUUID(), userId: reader },
+    ]) {
+      await withTenant(context, async () => {
+        expect(await f.kernel.query(newest)).toEqual([none]);
+        expect(
+          await f.kernel.query(
+            'select s.way, s.many, s.until_at, s.until_id from tenantry.list_shape(null, 51, false) s',
+          ),
+        ).toEqual([{ way: 'few', many: false, until_at: null, until_id: null }]);
+      });
     }
   });
 

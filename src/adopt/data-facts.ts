@@ -1,6 +1,7 @@
 import { ident, type Queryable } from '../database/sql.ts';
 import { type Classification, classifyTables, type Decisions, hasTenant } from './classify.ts';
 import type { ForeignKey, Inspection, TableName } from './inspection.ts';
+import { organizationKeys } from './roots.ts';
 import { createAliases, type TenantGraph, tenantOfRow } from './tenant-sql.ts';
 
 /** How rows of tables without a route to the root are used by tenants' rows. */
@@ -16,11 +17,10 @@ const sample = 200_000;
 const deepest = 3;
 
 /** The graph of a classification, for the SQL of its routes. */
-export function graphOf(inspection: Inspection, classes: readonly Classification[]): TenantGraph {
-  const root = classes.find((c) => c.class === 'root')?.table;
+export function graphOf(inspection: Inspection, classes: readonly Classification[], decisions: Decisions): TenantGraph {
   return {
     nodes: new Map(classes.map((c) => [c.table, c])),
-    rootKey: inspection.tables.find((table) => table.name === root)?.primaryKey ?? [],
+    keys: organizationKeys(inspection, decisions),
   };
 }
 
@@ -33,7 +33,7 @@ export async function readUsage(
   const facts = new Map<TableName, UsageFacts>();
   if (decisions.constant !== undefined) return facts;
   const classes = classifyTables(inspection, { ...decisions, tables: {} });
-  const graph = graphOf(inspection, classes);
+  const graph = graphOf(inspection, classes, decisions);
   for (const { table, class: kind } of classes) {
     if (hasTenant(kind) || kind === 'shared') continue;
     const relation = usageRelation(inspection, graph, table, new Set());

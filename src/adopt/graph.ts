@@ -27,13 +27,13 @@ export interface Route {
 /** A nullable key may lead nowhere for some rows: any route without one is better than the shortest with one. */
 const nullableCost = 100;
 
-/** The cheapest route from every table to the root: keys that are never null first, then the fewest hops, then column order. */
-export function routesToRoot(inspection: Inspection, root: TableName): Map<TableName, Route> {
-  const cost = new Map<TableName, number>([[root, 0]]);
+/** The cheapest route from every table to a root: keys that are never null first, then the fewest hops, then column order. */
+export function routesToRoot(inspection: Inspection, roots: ReadonlySet<TableName>): Map<TableName, Route> {
+  const cost = new Map<TableName, number>([...roots].map((root) => [root, 0]));
   const routes = new Map<TableName, Route>();
   const children = groupBy(inspection.foreignKeys, (key) => key.parent);
   const order = new Map(inspection.foreignKeys.map((key, i) => [key, i]));
-  const open: TableName[] = [root];
+  const open: TableName[] = [...roots];
   while (open.length > 0) {
     open.sort((a, b) => (cost.get(a) ?? 0) - (cost.get(b) ?? 0));
     const parent = open.shift();
@@ -41,7 +41,7 @@ export function routesToRoot(inspection: Inspection, root: TableName): Map<Table
     for (const key of children.get(parent) ?? []) {
       const next = (cost.get(parent) ?? 0) + 1 + (key.nullable ? nullableCost : 0);
       const known = cost.get(key.table);
-      if (key.table === root || (known !== undefined && !isBetter(next, key, known, routes.get(key.table)?.via, order)))
+      if (roots.has(key.table) || (known !== undefined && !isBetter(next, key, known, routes.get(key.table)?.via, order)))
         continue;
       cost.set(key.table, next);
       routes.set(key.table, { via: key, cost: next, nullable: next >= nullableCost });

@@ -4,11 +4,25 @@ import type { Inspection } from './inspection.ts';
 import { type PlanDecisions, planAdoption } from './plan.ts';
 import type { Plan } from './plan-types.ts';
 import { withReferences } from './references/confirm.ts';
+import { requireMemberships } from './memberships/check.ts';
+import { requireRootKeys } from './root-keys.ts';
 import { findReferences } from './references/find.ts';
 
 /** The plan by decisions, with what only the data tells: how tables are used, and which columns look like references. */
 export async function makePlan(db: Queryable, inspection: Inspection, decisions: PlanDecisions): Promise<Plan> {
   const known = withReferences(inspection, decisions.references);
   const usage = await readUsage(db, known, decisions);
-  return planAdoption(inspection, decisions, usage, await findReferences(db, known));
+  const plan = planAdoption(inspection, decisions, usage, await findReferences(db, known));
+  await requireUsableData(db, plan);
+  return plan;
+}
+
+/**
+ * What no decision can plan around: keys that tell no organizations apart, users that cannot be told apart.
+ *
+ * @throws TNT_ADOPT_ROOT_KEYS, TNT_ADOPT_MEMBERSHIPS
+ */
+export async function requireUsableData(db: Queryable, plan: Plan): Promise<void> {
+  await requireRootKeys(db, plan);
+  await requireMemberships(db, plan);
 }

@@ -10,6 +10,8 @@ import { invalid } from './plan-file/lines.ts';
 import { parsePlanFile } from './plan-file/parse.ts';
 import { offerComment, readReferences, setReferences } from './plan-file/references.ts';
 import { setRowDecisions } from './plan-file/row-decisions.ts';
+import { checkMemberships, setMemberships } from './plan-file/memberships.ts';
+import { readRoot, setRoot } from './plan-file/root.ts';
 import type { PlanFile } from './plan-file/schema.ts';
 import { withoutWhatIsGone } from './plan-file/update.ts';
 import type { Plan } from './plan-types.ts';
@@ -24,13 +26,9 @@ export function writePlanFile(plan: Plan): string {
   document.set('version', 1);
   document.set('database', plan.database);
   document.set('tenant', document.createNode({ column: plan.column }));
-  if (plan.root !== null) {
-    const { table, nameColumn } = plan.root;
-    document.set('root', document.createNode(nameColumn === null ? { table } : { table, name: nameColumn }));
-  } else if (plan.constant !== null) {
-    document.set('constant', document.createNode({ name: plan.constant.name }));
-  }
+  setRoot(document, plan);
   setReferences(document, plan);
+  setMemberships(document, plan);
   const tables = new YAMLMap();
   for (const table of plan.tables) {
     const keys = labelsOf([...table.checks, ...(table.known ?? [])]);
@@ -81,19 +79,26 @@ export function readPlanFile(text: string, inspection: Inspection, { update = fa
       }
     }
   }
-  if (file.root !== undefined && file.tables[file.root.table] === undefined) {
+  const begun = Object.keys(file.tables).length > 0;
+  if (file.root?.table !== undefined && begun && file.tables[file.root.table] === undefined) {
     throw invalid(lineOf(['root', 'table']), `root.table: ${file.root.table} is not among the tables`);
   }
-  return {
+  for (const table of Object.keys(file.root?.keys ?? {})) {
+    if (!inspection.tables.some((facts) => facts.name === table))
+      throw invalid(lineOf(['root', 'keys', table]), `root.keys: there is no table ${table}`);
+  }
+  const decisions: PlanDecisions = {
     column: file.tenant?.column,
-    root: file.root?.table,
-    nameColumn: file.root?.name,
+    ...readRoot(file.root),
     constant: file.constant?.name,
     references: file.references ?? [],
+    memberships: file.memberships,
     tables: Object.fromEntries(
       Object.entries(file.tables).map(([name, table]) => [name, decisionOf(name, table, file.root?.table)]),
     ),
   };
+  checkMemberships(inspection, decisions, lineOf);
+  return decisions;
 }
 
 /** `undecided` is the absence of a decision: with a reference confirmed meanwhile the table may be told. */
@@ -111,7 +116,7 @@ function refuseDrift(file: PlanFile, inspection: Inspection, update: boolean): v
   const planned = Object.keys(file.tables);
   const gone = planned.filter((name) => !here.has(name));
   const added = [...here].filter((name) => !planned.includes(name));
-  if (gone.length === 0 && added.length === 0) return;
+  if ((gone.length === 0 && added.length === 0) || planned.length === 0) return;
   if (update && gone.length < planned.length) return;
   const message =
     gone.length > 0 && gone.length === planned.length

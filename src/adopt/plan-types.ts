@@ -1,6 +1,8 @@
 import type { Statement } from '../database/sql.ts';
 import type { Classification } from './classify.ts';
-import type { TableName } from './inspection.ts';
+import type { ForeignKey, TableName } from './inspection.ts';
+import type { OrganizationKeys } from './key-text.ts';
+import type { MembershipPlan } from './memberships/types.ts';
 
 /** The phases in order. A run stops after any of them; undo goes back from any of them. */
 export const phases = ['preflight', 'expand', 'backfill', 'verify', 'tighten', 'shadow', 'enforced'] as const;
@@ -54,7 +56,14 @@ export interface ModeStep extends StepBase {
   readonly down: readonly Statement[];
 }
 
-export type Step = TransactionStep | IndexStep | BackfillStep | CheckStep | ModeStep;
+/** One statement again and again, each time in a transaction of its own: `$1` the last key of the batch before, `$2` how many. */
+export interface BatchStep extends StepBase {
+  readonly kind: 'batches';
+  readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+}
+
+export type Step = TransactionStep | IndexStep | BackfillStep | CheckStep | ModeStep | BatchStep;
 
 /** When a row must have its tenant: as it is written, when its transaction commits (deferrable keys), or never (keys that may be null). */
 export type Required = 'at once' | 'at commit' | 'never';
@@ -71,7 +80,13 @@ export interface TablePlan extends Classification {
   /** Other tables inherit from it: a query without ONLY reads their rows as well. */
   readonly inherited: boolean;
   /** Generated columns among those of its keys: what they are computed from. */
-  readonly generated: readonly { readonly column: string; readonly expression: string; readonly reads: readonly string[] }[];
+  readonly generated: readonly {
+    readonly column: string;
+    readonly expression: string;
+    readonly reads: readonly string[];
+  }[];
+  /** Of a table without a tenant: its keys to tables with one. Nothing compares them; one that is not among them is new. */
+  readonly known?: readonly ForeignKey[];
   readonly rows: number;
   readonly required: Required;
   /** Unique keys that stay global, and what becomes of each at contract. */
@@ -119,6 +134,12 @@ export interface Plan {
     readonly nameColumn: string | null;
   } | null;
   readonly constant: { readonly name: string; readonly key: string } | null;
+  /** Instead of a root table: a query whose rows are the tenants (`key`, and optionally `name`). */
+  readonly mapping: { readonly query: string } | null;
+  /** The columns that hold the organization's key: in the root, or in the tables that a mapping reaches. */
+  readonly keys: OrganizationKeys;
+  /** Old user and organization tables that become users and members. */
+  readonly memberships: MembershipPlan | null;
   /** References without a constraint that a person confirmed. */
   readonly references: readonly ReferenceDecision[];
   /** References that were found and are not confirmed: comments in the plan file. */

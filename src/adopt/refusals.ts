@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { TenantryError } from '../errors.ts';
 import type { PlanResult } from './adopt-types.ts';
 import { type Conflict, describeConflict } from './conflicts.ts';
@@ -13,6 +14,8 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
   const same =
     (wanted.column ?? plan.column) === plan.column &&
     (wanted.root ?? null) === (plan.root?.table ?? null) &&
+    (wanted.query ?? null) === (plan.mapping?.query ?? null) &&
+    isDeepStrictEqual(plain(wanted.memberships), plain(plan.memberships?.decisions)) &&
     (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
     JSON.stringify(wanted.references ?? plan.references) === JSON.stringify(plan.references) &&
     plan.tables.every((table) => {
@@ -26,6 +29,9 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
   if (same) return { plan, file: writePlanFile(plan), conflicts: [], decided: [] };
   throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
 }
+
+/** As a plan is kept: without what is left out. */
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));
 
 export const underWay = 'Go on with it: tenantry adopt run — or take it back first: tenantry adopt undo';
 

@@ -1,5 +1,8 @@
+import { TenantryError } from '../errors.ts';
+import type { Decisions } from './classify.ts';
 import { descendants } from './graph.ts';
-import type { Inspection, TableFacts, TableName } from './inspection.ts';
+import type { ColumnFacts, Inspection, TableFacts, TableName } from './inspection.ts';
+import type { KeyColumn, OrganizationKeys } from './key-text.ts';
 
 /** A table that could be the tenant, with the reasons for it and against it. */
 export interface RootProposal {
@@ -59,4 +62,64 @@ function propose(inspection: Inspection, table: TableFacts, others: number): Roo
 export function nameColumn(table: TableFacts): string | undefined {
   const columns = new Set(table.columns.map((column) => column.name));
   return nameColumns.find((name) => columns.has(name));
+}
+
+/**
+ * The columns that hold the organization's key: those of the root table, or those that a mapping names.
+ *
+ * @throws TNT_PLAN_INVALID when one is not there, or nothing tells the root's rows apart
+ */
+export function organizationKeys(inspection: Inspection, decisions: Decisions): OrganizationKeys {
+  if (decisions.constant !== undefined) return {};
+  const named =
+    decisions.query === undefined
+      ? decisions.root === undefined
+        ? {}
+        : { [decisions.root]: decisions.rootKey }
+      : (decisions.keys ?? {});
+  return Object.fromEntries(
+    Object.entries(named).flatMap(([name, columns]) => {
+      const facts = inspection.tables.find((table) => table.name === name);
+      if (facts === undefined) return [];
+      return [[name, (columns ?? rootKey(facts)).map((column) => keyColumnOf(facts, column))]];
+    }),
+  );
+}
+
+function keyColumnOf(facts: TableFacts, name: string): KeyColumn {
+  const column = facts.columns.find((c) => c.name === name);
+  if (column === undefined)
+    throw new TenantryError(
+      'TNT_PLAN_INVALID',
+      `Table ${facts.name} has no column ${name} to hold the organization's key; its columns are ${facts.columns.map((c) => c.name).join(', ')}.`,
+    );
+  return keyColumn(column);
+}
+
+/** A column as a part of a key. */
+export function keyColumn({ name, type, baseType }: ColumnFacts): KeyColumn {
+  return { name, type: baseType ?? type };
+}
+
+const uniqueLooking = ['id', 'uuid', 'key', 'code', 'slug', 'number', 'no'];
+
+/** Without a primary key: a unique one that is never null, else a column that is called like one. The data has the last word. */
+function rootKey(facts: TableFacts): readonly string[] {
+  if (facts.primaryKey.length > 0) return facts.primaryKey;
+  const present = (name: string): boolean => facts.columns.some((column) => column.name === name && column.notNull);
+  const unique = facts.uniques.find((key) => !key.partial && !key.deferrable && key.columns.every(present));
+  if (unique !== undefined) return unique.columns;
+  const singular = facts.table.toLowerCase().replace(/s$/, '');
+  const looking = [...uniqueLooking, `${singular}_id`, `${singular}_key`, `${singular}_code`, `${singular}_no`];
+  const column = looking
+    .map((name) => facts.columns.find((c) => c.name.toLowerCase() === name))
+    .find((c) => c !== undefined);
+  if (column !== undefined) return [column.name];
+  throw new TenantryError(
+    'TNT_PLAN_INVALID',
+    `The root table ${facts.name} has no primary key to tell its rows apart.`,
+    {
+      hint: 'Name the column that does in the plan: root: { table: …, key: code }',
+    },
+  );
 }

@@ -7,13 +7,13 @@ import type { ForeignKey, Inspection, TableName } from './inspection.ts';
  */
 export function chooseWays(
   inspection: Inspection,
-  root: TableName,
+  roots: ReadonlySet<TableName>,
   routes: ReadonlyMap<TableName, Route>,
   table: TableName,
   wanted: readonly string[] | undefined,
 ): ForeignKey[] {
   const keys = inspection.foreignKeys.filter((key) => key.table === table);
-  const costOf = (name: TableName): number => (name === root ? 0 : (routes.get(name)?.cost ?? Infinity));
+  const costOf = (name: TableName): number => (roots.has(name) ? 0 : (routes.get(name)?.cost ?? Infinity));
   const leads = (key: ForeignKey): boolean => costOf(key.parent) < Infinity;
   const ofLabel = (label: string): ForeignKey[] => {
     const all = keys.filter((key) => keyLabel(key) === label);

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { membershipsSchema } from './memberships.ts';
+import { rootSchema } from './root.ts';
 import { rowDecisionFields } from './row-decisions.ts';
 
 const tableSchema = z.strictObject({
@@ -21,10 +23,12 @@ export const fileSchema = z
     version: z.literal(1),
     database: z.string().min(1).optional(),
     tenant: z.strictObject({ column: z.string().min(1).max(63) }).optional(),
-    root: z.strictObject({ table: z.string().min(1), name: z.string().min(1).optional() }).optional(),
+    root: rootSchema.optional(),
     constant: z.strictObject({ name: z.string().trim().min(1).max(255) }).optional(),
     references: z.array(referenceSchema).optional(),
-    tables: z.record(z.string(), tableSchema),
+    memberships: membershipsSchema.optional(),
+    // a file without tables is a beginning: every table is proposed
+    tables: z.record(z.string(), tableSchema).default({}),
   })
   .refine((file) => (file.root === undefined) !== (file.constant === undefined), {
     message: 'needs either root or constant',

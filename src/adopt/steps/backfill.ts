@@ -1,7 +1,9 @@
 import { ident, type Statement } from '../../database/sql.ts';
 import type { TableName, TriggerFacts } from '../inspection.ts';
 import type { BackfillStep, Phase, Plan, Step, TablePlan } from '../plan-types.ts';
-import { joinCondition, parentRows, rootKeyText } from '../tenant-sql.ts';
+import { organizationKey } from '../key-text.ts';
+import { isRuled, tenantByColumns } from '../decisions/rule.ts';
+import { createAliases, joinCondition, parentRows } from '../tenant-sql.ts';
 import { backfillSetting, planUnguard } from './fill.ts';
 
 /**
@@ -12,7 +14,7 @@ export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phas
   const column = ident(plan.column);
   const value =
     table.class === 'root'
-      ? `tenantry.adopt_organization(${rootKeyText('t', plan.root?.key ?? [])}, ${
+      ? `tenantry.adopt_organization(${organizationKey('t', plan.keys[table.table] ?? [])}, ${
           plan.root?.nameColumn == null ? 'null::text' : `t.${ident(plan.root.nameColumn)}::text`
         })`
       : parentValue(plan, table);
@@ -33,6 +35,10 @@ export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phas
 }
 
 function parentValue(plan: Plan, table: TablePlan): string {
+  if (isRuled(table.rule)) {
+    const { decided } = tenantByColumns(plan, table, 't', createAliases());
+    return `(select ${decided.expression} from (values (1)) one ${decided.joins.join(' ')})`;
+  }
   const column = ident(plan.column);
   const values = table.via.map(
     (key) => `(select p.${column} from ${parentRows(key)} p where ${joinCondition(key, 't', 'p')})`,

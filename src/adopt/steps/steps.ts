@@ -1,6 +1,8 @@
 import { ident, type Statement } from '../../database/sql.ts';
 import { policiesOf, replacePolicies } from '../../isolation/policy.ts';
 import type { Inspection } from '../inspection.ts';
+import { planMembershipChecks } from '../memberships/differences.ts';
+import { planMembershipBatches, planMembershipFunctions, planMembershipTriggers } from '../memberships/steps.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { planBackfill } from './backfill.ts';
 import { planColumn, planConstant, planSchemas, planTriggers } from './expand.ts';
@@ -16,12 +18,17 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
   const heads = tables.filter((table) => table.inherits.length === 0);
   return [
     ...planSchemas(plan, inspection),
+    ...planMembershipFunctions(plan, inspection),
     ...(plan.constant === null ? [] : [planConstant(plan.constant)]),
     // every column before any trigger: a trigger that takes children along finds their columns, on the way back too
     ...ancestorsFirst(tables).map((table) => planColumn(plan, table)),
     ...tables.flatMap((table) => planTriggers(plan, table)),
+    // the organizations are there by now: rows of the root that come later bring theirs
+    ...planMembershipTriggers(plan),
+    ...planMembershipBatches(plan),
     ...(plan.constant === null ? tables.flatMap((table) => planBackfill(plan, table, inspection.triggers)) : []),
     ...tables.flatMap((table) => planVerify(plan, table)),
+    ...(plan.memberships === null ? [] : planMembershipChecks(plan, plan.memberships)),
     ...tables.flatMap((table) => planTighten(plan, table)),
     ...heads.map((table) => modeStep(plan, table, 'shadow')),
     ...tables.flatMap((table) => planReferences(plan, table)),

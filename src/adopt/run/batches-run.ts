@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sqlStateOf } from '../../database/database-error.ts';
+import type { ClientLike } from '../../database/kernel.ts';
+import { type Row, renderSchema } from '../../database/sql.ts';
+import { TenantryError } from '../../errors.ts';
+import type { BatchStep } from '../plan-types.ts';
+import { assertGoing, mark, type RunContext } from './steps-run.ts';
+
+/** A batch gives way before deadlock_timeout (1 s) would choose a victim, so that the victim is never the application. */
+const lockTimeout = 100;
+const statementTimeout = 800;
+const lockAttempts = 400;
+const mostKeys = 1000;
+
+/** Runs a statement batch by batch, each with its cursor in one transaction, from the key that the last one reached. */
+export async function runBatches(context: RunContext, step: BatchStep, last: string | null): Promise<void> {
+  await mark(context, context.pool, step.id, 'running');
+  const client = await context.pool.connect();
+  try {
+    // for this session alone: the connection is closed afterwards
+    await client.query(
+      `set search_path = pg_catalog, pg_temp; set jit = off; set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
+    );
+    let size = 50;
+    for (let after = last, attempt = 0; ; ) {
+      assertGoing(context);
+      const started = performance.now();
+      try {
+        const batch = await runBatch(context, client, step, after, size);
+        if (batch.rows < size) break;
+        after = batch.last;
+        attempt = 0;
+        if (performance.now() - started < 50) size = Math.min(mostKeys, size * 2);
+      } catch (error) {
+        await client.query('rollback');
+        const state = sqlStateOf(error);
+        if ((state !== '55P03' && state !== '40P01' && state !== '57014') || attempt >= lockAttempts) throw error;
+        attempt += 1;
+        if (state === '57014' && size === 1) throw error;
+        if (state === '57014') size = Math.max(1, Math.floor(size / 4));
+        else await sleep(Math.min(500, 10 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2));
+      }
+    }
+  } finally {
+    client.release(true);
+  }
+  await mark(context, context.pool, step.id, 'done');
+}
+
+async function runBatch(
+  context: RunContext,
+  client: ClientLike,
+  step: BatchStep,
+  after: string | null,
+  size: number,
+): Promise<{ last: string | null; rows: number }> {
+  const { runId, runner } = context.lease.fence;
+  await client.query('begin');
+  const { rows } = await client.query<Row & { last: string | null; rows: number; changed: number }>(
+    renderSchema(step.up[0]?.text ?? '', context.schema),
+    [after, size],
+  );
+  const batch = rows[0] ?? { last: null, rows: 0, changed: 0 };
+  const { rowCount } = await client.query(
+    renderSchema(
+      `update tenantry.adoption_steps s set cursor = $4::jsonb, rows_done = s.rows_done + $5::bigint
+       where s.run_id = $1::uuid and s.id = $3::text
+         and exists (select from tenantry.adoption_runs r where r.id = s.run_id and r.runner = $2::uuid)`,
+      context.schema,
+    ),
+    [runId, runner, step.id, JSON.stringify({ key: batch.last ?? after }), batch.rows],
+  );
+  if (rowCount !== 1) throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process has taken over this adoption.');
+  await client.query('commit');
+  return batch;
+}

@@ -14,11 +14,14 @@ export const fileHead = [
   '        shared     the same rows for every tenant; gets no tenant and no policy',
   '        undecided  you decide: owned (with "via") or shared',
   ' via:   columns of the keys that lead to the tenant, declared ones or those under references; the first that is not null counts',
+  ' keys:  the other keys to rows of tenants; both ends must have the same tenant. One that is not named here counts as new',
 ].join('\n');
 
 export function flowLists(map: YAMLMap): void {
-  const via = map.get('via', true);
-  if (isSeq(via)) via.flow = true;
+  for (const name of ['via', 'keys']) {
+    const list = map.get(name, true);
+    if (isSeq(list)) list.flow = true;
+  }
 }
 
 /** What was found about a table, above its decision. */
@@ -33,6 +36,8 @@ export function describeTable(plan: Plan, table: TablePlan): string {
       'A key is deferrable: the tenant is filled when the transaction commits, and the column stays nullable.',
     );
   for (const key of table.checks) lines.push(`Also compared: ${keyLabel(key)} → ${key.parent}.`);
+  for (const key of table.known ?? [])
+    lines.push(`Not compared: ${keyLabel(key)} → ${key.parent}, whose rows have tenants.`);
   if (table.inherits.length > 0)
     lines.push(
       `It inherits from ${table.inherits.join(', ')}: a query there reads these rows too, and both are kept apart by the same policies.`,

@@ -2,17 +2,23 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { type Adopt, describeConflict, type Plan, type PlanDecisions } from '../../../adopt/index.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command, CommandInput } from '../../command.ts';
+import { acceptCommittedPlan, checkCommittedPlan } from './plan-check.ts';
 import { adoptOf, fileOption, planFile, printClasses } from './shared.ts';
 
 export const planCommand: Command = {
   name: 'adopt plan',
   summary: 'Write tenantry.plan.yaml: each table’s class with its reason, for a person to decide.',
   description:
-    'Reads only. Run again after an edit: decisions in the file are kept. Exit code 3 while something is undecided or in conflict.',
+    'Reads only. Run again after an edit, or when the schema has changed: decisions in the file are kept.\n' +
+    'Exit code 3 while something is undecided or in conflict. With --check, for CI: 1 when the schema has drifted from the\n' +
+    'committed plan, or a new table or foreign key is unclassified; works before, in and after an adoption.',
+  usage: '[FILE]',
+  positionals: [0, 1],
   examples: [
     'tenantry adopt plan --root public.shops',
     'tenantry adopt plan --constant "System Tenant"',
     'tenantry adopt plan --sql > adopt.sql',
+    'tenantry adopt plan --check tenantry.plan.yaml',
   ],
   options: {
     ...fileOption,
@@ -20,14 +26,21 @@ export const planCommand: Command = {
     constant: { type: 'string', value: 'NAME', help: 'One organization of this name takes every row.' },
     column: { type: 'string', value: 'NAME', help: 'Name of the tenant column. Defaults to tenant_id.' },
     sql: { type: 'boolean', help: 'Print every statement of every phase and write no file.' },
+    check: { type: 'boolean', help: 'Compare the committed file with the database and write nothing.' },
+    accept: {
+      type: 'boolean',
+      help: 'After an adoption: tell the database what the committed file says about what came since.',
+    },
     yes: { type: 'boolean', short: 'y', help: 'Replace a plan file that exists, with its decisions.' },
   },
   async run(input) {
     const { terminal } = input;
     const adopt = await adoptOf(input, { migrated: false });
-    const path = input.option('file') ?? planFile;
+    const path = input.positionals[0] ?? input.option('file') ?? planFile;
+    if (input.flag('check')) return checkCommittedPlan(input, adopt, path);
+    if (input.flag('accept')) return acceptCommittedPlan(input, adopt, path);
     const decisions = await decisionsOf(input, adopt, path);
-    const { plan, file, conflicts } = await adopt.plan(decisions);
+    const { plan, file, conflicts } = await adopt.plan(decisions, { update: true });
     if (input.flag('sql')) for (const line of sqlOf(plan)) terminal.line(line);
     else {
       await writeFile(`${path}.new`, file);

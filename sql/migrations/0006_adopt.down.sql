@@ -22,6 +22,8 @@ drop table tenantry.adoption_user_keys;
 drop table tenantry.adoption_users;
 drop function tenantry.adopt_organization(text, text);
 drop table tenantry.adoption_hooks;
+drop table tenantry.adoption_duplicates;
+drop table tenantry.adoption_released;
 drop table tenantry.adoption_organizations;
 drop table tenantry.adoption_steps;
 drop table tenantry.adoption_runs;

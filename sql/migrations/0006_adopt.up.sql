@@ -54,6 +54,32 @@ create table tenantry.adoption_organizations (
 );
 comment on table tenantry.adoption_organizations is 'Organizations that an adoption made out of root rows: undo removes those that nobody has joined.';
 
+create table tenantry.adoption_released (
+  run_id uuid not null references tenantry.adoption_runs (id) on delete cascade,
+  table_name text not null,
+  row_key text not null,
+  organization_id uuid not null references tenantry.organizations (id) on delete cascade,
+  released_at timestamptz not null default now(),
+  primary key (table_name, row_key)
+);
+comment on table tenantry.adoption_released is 'Rows that an operator took out of quarantine, and the organization that they belong to since.';
+create index adoption_released_organization on tenantry.adoption_released (organization_id);
+create index adoption_released_run on tenantry.adoption_released (run_id);
+
+create table tenantry.adoption_duplicates (
+  run_id uuid not null references tenantry.adoption_runs (id) on delete cascade,
+  table_name text not null,
+  original_key text not null,
+  organization_id uuid not null references tenantry.organizations (id) on delete cascade,
+  new_key text not null,
+  created_at timestamptz not null default now(),
+  primary key (table_name, original_key, organization_id),
+  unique (table_name, new_key)
+);
+comment on table tenantry.adoption_duplicates is 'Rows that were used by several tenants, and the copy of each that a tenant got; undo points back and removes the copies.';
+create index adoption_duplicates_organization on tenantry.adoption_duplicates (organization_id);
+create index adoption_duplicates_run on tenantry.adoption_duplicates (run_id);
+
 -- The organization of a root row, made when there is none. Called by the fill trigger of the root table and by the backfill.
 create function tenantry.adopt_organization(p_key text, p_name text) returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,6 +1,7 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
 import { keyColumns } from '../graph.ts';
-import type { ForeignKey } from '../inspection.ts';
+import type { ForeignKey, TableName } from '../inspection.ts';
+import { organizationKey } from '../key-text.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import {
   createAliases,
@@ -8,10 +9,12 @@ import {
   keyPresent,
   parentRows,
   type RouteEnd,
-  rootKeyText,
   type TenantGraph,
   tenantOfRow,
 } from '../tenant-sql.ts';
+import { columnGraph, isRuled } from '../decisions/rule.ts';
+import { decidedBody, decidingKeys } from '../decisions/fill-body.ts';
+import { mayBeWithout } from '../decisions/follows.ts';
 import { keysFromChildren } from './children.ts';
 import { computeGenerated, storedColumns } from './generated.ts';
 import { functionName, triggerNames } from './names.ts';
@@ -64,7 +67,8 @@ export function planUnguard(plan: Plan, table: TablePlan): UpDown {
 
 function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement[] {
   const column = ident(plan.column);
-  const keys = table.class === 'root' ? (plan.root?.key ?? []) : table.via.flatMap(keyColumns);
+  const keys =
+    table.class === 'root' ? (plan.root?.key ?? []) : [...table.via, ...decidingKeys(table)].flatMap(keyColumns);
   const changed = storedColumns(table, keys).map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`);
   const condition = [`new.${column} is null`, `new.${column} is distinct from old.${column}`, ...changed].join(' or ');
   const guard = guarded ? ` and pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'` : '';
@@ -84,7 +88,7 @@ function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement
 
 function rootBody(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
-  const key = (alias: string): string => rootKeyText(alias, plan.root?.key ?? []);
+  const key = (alias: string): string => organizationKey(alias, plan.keys[table.table] ?? []);
   const name = plan.root?.nameColumn ?? null;
   const label = name === null ? 'null::text' : `new.${ident(name)}::text`;
   return `declare
@@ -108,15 +112,14 @@ end `;
 
 /** Aliases that already hold the tenant end a route; those of unfilled parents climb on to the root. */
 function climbing(plan: Plan): { graph: TenantGraph; end: RouteEnd } {
-  const graph: TenantGraph = {
-    nodes: new Map(plan.tables.map((t) => [t.table, t])),
-    rootKey: plan.root?.key ?? [],
-  };
+  const graph = columnGraph(plan);
   const column = ident(plan.column);
-  return { graph, end: (name, alias) => (name === plan.root?.table ? `${alias}.${column}` : undefined) };
+  const held = (name: TableName): boolean =>
+    name === plan.root?.table || (graph.nodes.get(name)?.rule?.usedBy.length ?? 0) > 0;
+  return { graph, end: (name, alias) => (held(name) ? `${alias}.${column}` : undefined) };
 }
 
-function lookUps(plan: Plan, key: ForeignKey): string {
+function lookUps(plan: Plan, key: ForeignKey, variable = 'v_tenant'): string {
   const column = ident(plan.column);
   const where = joinCondition(key, 'new', 'p');
   const { graph, end } = climbing(plan);
@@ -124,15 +127,17 @@ function lookUps(plan: Plan, key: ForeignKey): string {
   const climb =
     key.parent === plan.root?.table
       ? ''
-      : `    if v_tenant is null then
-      select ${above.expression} into v_tenant from ${parentRows(key)} p ${above.joins.join(' ')} where ${where};
+      : `    if ${variable} is null then
+      select ${above.expression} into ${variable} from ${parentRows(key)} p ${above.joins.join(' ')} where ${where};
     end if;\n`;
-  return `  if v_tenant is null and ${keyPresent(key, 'new')} then
-    select p.${column} into v_tenant from ${parentRows(key)} p where ${where};
+  return `  if ${variable} is null and ${keyPresent(key, 'new')} then
+    select p.${column} into ${variable} from ${parentRows(key)} p where ${where};
 ${climb}  end if;\n`;
 }
 
 function childBody(plan: Plan, table: TablePlan): string {
+  if (table.via.length > 0 && (isRuled(table.rule) || mayBeWithout(plan, table)))
+    return decidedBody(plan, table, (key, variable) => lookUps(plan, key, variable), computeGenerated(table));
   const column = ident(plan.column);
   return `declare
   v_tenant uuid;
@@ -158,8 +163,11 @@ end `;
 /** A parent that moved to another tenant takes its rows along, as ON UPDATE CASCADE of a composite key would. */
 function cascadeBody(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
-  const updates = keysFromChildren(plan, table.table).map(({ child, key }) => {
+  const updates = keysFromChildren(plan, table.table).map(({ child, key, judged }) => {
     const where = joinCondition(key, 'c', 'new');
+    // where decisions count, the fill trigger of the row tells its tenant anew
+    if (judged)
+      return `  update ${child.inherited ? 'only ' : ''}${child.table} c set ${column} = null where ${where};\n`;
     return `  update ${child.inherited ? 'only ' : ''}${child.table} c set ${column} = new.${column} where ${where} and c.${column} is distinct from new.${column};\n`;
   });
   return `begin\n${updates.join('')}  return null;\nend `;
@@ -167,15 +175,22 @@ function cascadeBody(plan: Plan, table: TablePlan): string {
 
 function cascadeTrigger(plan: Plan, table: TablePlan): Statement {
   const column = ident(plan.column);
+  // rows that were in quarantine take along what waited with them; what a backfill fills has children that it fills as well
+  const moved = mayBeWithout(plan, table)
+    ? `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`
+    : `old.${column} is not null`;
   return {
     purpose: 'a row that moves to another tenant takes along what hangs on it',
-    text: `create or replace trigger ${triggerNames.cascade} after update on ${table.table} for each row when (old.${column} is not null and old.${column} is distinct from new.${column}) execute function ${functionName('cascade', table.table)}()`,
+    text: `create or replace trigger ${triggerNames.cascade} after update on ${table.table} for each row when (${moved} and old.${column} is distinct from new.${column}) execute function ${functionName('cascade', table.table)}()`,
   };
 }
 
 /** A deferrable key, and one that no constraint holds, lets a child come before its parent. */
 function settles(table: TablePlan): boolean {
-  return table.required === 'at commit' || table.via.some((key) => key.confirmed === true);
+  return (
+    table.required === 'at commit' ||
+    table.via.some((key) => key.confirmed === true || (key.deferrable && table.required === 'never'))
+  );
 }
 
 /** When the transaction commits, the parent is there. */

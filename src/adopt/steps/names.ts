@@ -29,7 +29,7 @@ export const membershipTriggers = {
   truncate: 'zz_tenantry_members_truncate',
 } as const;
 
-export type FunctionRole = 'fill' | 'cascade' | 'settle' | 'refs' | 'members';
+export type FunctionRole = 'fill' | 'cascade' | 'settle' | 'refs' | 'members' | 'guard' | 'use' | 'point' | 'copy';
 
 /** The trigger function of a table, in Tenantry's schema. */
 export function functionName(role: FunctionRole, table: TableName): string {

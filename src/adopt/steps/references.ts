@@ -50,12 +50,26 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
   ];
 }
 
+/** Rows may be there whose tenant is not that of this key's parent, by a decision. */
+function isAccepted(table: TablePlan, key: ForeignKey): boolean {
+  if ((table.rule?.rows.length ?? 0) > 0) return true;
+  const way = table.rule?.ways.find((w) => w.key.name === key.name && w.key.when?.value === key.when?.value);
+  return way?.decision === 'via' || way?.decision === 'quarantine';
+}
+
 function body(plan: Plan, table: TablePlan, keys: readonly ForeignKey[]): string {
   const column = ident(plan.column);
   const checks = keys.map((key) => {
-    return `  if ${keyPresent(key, 'new')} then
+    const changed = keyColumns(key).map((c) => `new.${ident(c)} is distinct from old.${ident(c)}`);
+    // what was accepted once stays when the row changes elsewhere
+    if (!isAccepted(table, key)) changed.push(`new.${column} is distinct from old.${column}`);
+    // nobody but an operator sees a row in quarantine: for everybody else it is not there
+    const parent = plan.tables.find((t) => t.table === key.parent);
+    const hidden =
+      parent?.required === 'never' ? ' or (found and v_tenant is null and tenantry.context_tenant() is not null)' : '';
+    return `  if ${keyPresent(key, 'new')} and (tg_op = 'INSERT' or ${changed.join(' or ')}) then
     select p.${column} into v_tenant from ${parentRows(key)} p where ${joinCondition(key, 'new', 'p')};
-    if v_tenant <> coalesce(tenantry.context_tenant(), new.${column}) or v_tenant <> new.${column} then
+    if v_tenant <> coalesce(tenantry.context_tenant(), new.${column}) or v_tenant <> new.${column}${hidden} then
       raise exception 'insert or update on table "%" violates foreign key constraint "%"', ${literal(table.name)}, ${literal(key.name)} using errcode = '23503';
     end if;
   end if;\n`;

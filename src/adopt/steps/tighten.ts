@@ -1,11 +1,17 @@
 import { ident, type Statement } from '../../database/sql.ts';
+import { planGuard } from '../decisions/guard.ts';
 import type { TableName } from '../inspection.ts';
 import type { Plan, Step, TablePlan, TransactionStep } from '../plan-types.ts';
 import { indexName, objectName } from './names.ts';
 
 /** Index, NOT NULL and foreign key, each in the form that never holds a lock while it reads the table. */
 export function planTighten(plan: Plan, table: TablePlan): Step[] {
-  return [...planIndexes(plan, table), ...planNotNull(plan, table), ...planForeignKey(plan, table)];
+  return [
+    ...planIndexes(plan, table),
+    ...planNotNull(plan, table),
+    ...planGuard(plan, table),
+    ...planForeignKey(plan, table),
+  ];
 }
 
 const split = (name: TableName): { schema: string; table: string } => {

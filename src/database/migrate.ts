@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TenantryError } from '../errors.ts';
 import { version } from '../version.ts';
 import { sqlStateOf, translateDatabaseError } from './database-error.ts';
+import { warnOfDrift } from './drift.ts';
 import type { ClientLike, PoolLike } from './kernel.ts';
 import { listMigrations, type Migration } from './migrations.ts';
 import { ident, literal } from './sql.ts';
@@ -131,13 +132,21 @@ export function migrationScript(migrations: readonly Migration[], schema: string
   return parts.join('\n');
 }
 
+export interface StartOptions extends MigrateOptions {
+  /**
+   * Told once of what came since an adoption and nobody classified: a line with the next step; nothing is refused for it.
+   * Defaults to a warning of the process; false: nobody is told.
+   */
+  readonly onWarning?: ((message: string) => void) | false;
+}
+
 /**
- * Compares the schema's version with this package's: the check at start.
+ * Compares the schema's version with this package's: the check at start. Also warns of what came since an adoption.
  *
  * @throws TNT_SCHEMA_MISSING, TNT_SCHEMA_OUTDATED, TNT_SCHEMA_NEWER
  */
-export async function assertMigrated(pool: PoolLike, options: MigrateOptions = {}): Promise<void> {
-  const { schema = 'tenantry', migrations = listMigrations(schema) } = options;
+export async function assertMigrated(pool: PoolLike, options: StartOptions = {}): Promise<void> {
+  const { schema = 'tenantry', migrations = listMigrations(schema), onWarning } = options;
   const applied = await appliedMigrations(pool, schema);
   if (applied.size === 0)
     throw new TenantryError('TNT_SCHEMA_MISSING', `The database has no schema ${schema} of Tenantry.`);
@@ -155,6 +164,7 @@ export async function assertMigrated(pool: PoolLike, options: MigrateOptions = {
       `The schema ${schema} has migration ${newest}, which tenantry ${version} does not know.`,
     );
   }
+  if (onWarning !== false) await warnOfDrift(pool, schema, onWarning);
 }
 
 async function appliedMigrations(pool: PoolLike, schema: string): Promise<Map<number, AppliedRow>> {

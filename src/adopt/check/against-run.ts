@@ -4,7 +4,7 @@ import type { TableName } from '../inspection.ts';
 import type { ParsedPlanFile } from '../plan-file/parse.ts';
 import type { Plan } from '../plan-types.ts';
 import { difference, type PlanDifference } from './difference.ts';
-import type { Drift } from './drift.ts';
+import type { Drift } from '../../database/drift.ts';
 
 const putBack = 'put the line back as it was, or take the adoption back first: tenantry adopt undo';
 const accept = 'tenantry adopt plan --accept';

@@ -7,7 +7,7 @@ import type { RunRow, State } from '../run/state.ts';
 import { compareWithRun } from './against-run.ts';
 import { compareWithSchema } from './against-schema.ts';
 import type { PlanCheck, PlanDifference } from './difference.ts';
-import { readDrift } from './drift.ts';
+import { readDrift } from '../../database/drift.ts';
 
 /**
  * Compares the text of a committed plan file with the database: before an adoption with the schema, later with the adoption

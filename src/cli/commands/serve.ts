@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { withSystem } from '../../context/index.ts';
+import { warnOfDrift } from '../../database/drift.ts';
 import { createKernel } from '../../database/kernel.ts';
 import { assertMigrated } from '../../database/migrate.ts';
 import { createMembers } from '../../directory/index.ts';
@@ -48,11 +49,14 @@ export const serveCommand: Command = {
     });
     pool.on('error', () => {}); // an idle connection that ends is replaced; /readyz tells the truth
     const ready = async (): Promise<void> => {
-      await withSystem('readiness', () => assertMigrated(pool, { schema: config.schema }));
+      await withSystem('readiness', () => assertMigrated(pool, { schema: config.schema, onWarning: false }));
       await assertRuntimeLogin(pool, { schema: config.schema, acceptWeakness: config.acceptWeakness });
     };
     try {
       await ready();
+      await withSystem('start', () =>
+        warnOfDrift(pool, config.schema, (message) => terminal.note(`${terminal.paint('warn', 'warning')} ${message}`)),
+      );
       const members = createMembers(createKernel(pool, config.schema));
       const app = createApp({
         token,

@@ -22,7 +22,7 @@ export async function adoptOf(
 ): Promise<Adopt> {
   const { schema } = await input.config();
   const admin = (await input.database()).admin();
-  if (migrated) await assertMigrated(admin, { schema });
+  if (migrated) await assertMigrated(admin, { schema, onWarning: false });
   return createAdopt({ adminPool: admin, schema, ...(hooks === undefined ? {} : { hooks }) });
 }
 

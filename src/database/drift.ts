@@ -1,12 +1,12 @@
-import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
-import type { TableName } from '../inspection.ts';
+import { type Queryable, type Row, renderSchema } from './sql.ts';
 
 /** One row of `tenantry.adoption_drift()`: where the open adoption and the catalogue differ. */
 export interface Drift {
   readonly kind: 'table-new' | 'table-gone' | 'key-new' | 'key-gone' | 'trigger-off';
-  readonly table: TableName;
+  /** `schema.table`, each part quoted where it must be. */
+  readonly table: string;
   readonly columns: readonly string[];
-  readonly parent: TableName | null;
+  readonly parent: string | null;
   /** The foreign key, the trigger or the table itself. */
   readonly object: string;
 }
@@ -41,4 +41,19 @@ function naming(drift: readonly Drift[], kind: Drift['kind'], what: string, name
   if (names.length === 0) return [];
   const more = names.length > most ? ` and ${names.length - most} more` : '';
   return [`${names.length} ${what}${names.length === 1 ? '' : 's'} (${names.slice(0, most).join(', ')}${more})`];
+}
+
+const warned = new Set<string>();
+
+/** Says once per process and message what came since an adoption. Never fails: it is a warning. */
+export async function warnOfDrift(
+  db: Queryable,
+  schema: string,
+  onWarning: (message: string) => void = (message) => process.emitWarning(message, { type: 'TenantryWarning' }),
+): Promise<void> {
+  // a login without the function's right or a server that is just going away: the checks at start say so themselves
+  const message = describeDrift(await readDrift(db, schema).catch(() => []));
+  if (message === undefined || warned.has(`${schema}:${message}`)) return;
+  warned.add(`${schema}:${message}`);
+  onWarning(message);
 }

@@ -1,0 +1,76 @@
+import { Writable } from 'node:stream';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createAdopt } from '../../../src/adopt/index.ts';
+import { runCommandLine } from '../../../src/cli/run.ts';
+import { withSystem } from '../../../src/context/index.ts';
+import { assertMigrated, createPool } from '../../../src/index.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+describe('the start of an application after an adoption', () => {
+  let db: TestDatabase;
+  const before = { ...process.env };
+  beforeAll(async () => {
+    db = await createTestDatabase();
+    Object.assign(process.env, {
+      DATABASE_URL: db.appUrl,
+      TENANTRY_ADMIN_URL: db.adminUrl,
+      TENANTRY_INTERNAL_TOKEN: 'a-token-for-tests-0123456789',
+    });
+    await db.query(`
+      create table public.shops (id bigint primary key, name text not null);
+      create table public.orders (id bigint primary key, shop_id bigint not null references public.shops (id));
+      insert into public.shops values (1, 'One'); insert into public.orders values (1, 1);`);
+    const pool = new pg.Pool({ connectionString: db.adminUrl, max: 6 });
+    const adopt = createAdopt({ adminPool: pool });
+    await adopt.run((await adopt.plan({ root: 'public.shops' })).plan);
+    await pool.end();
+  });
+  afterAll(async () => {
+    process.env = before;
+    await db.drop();
+  });
+
+  const atStart = async (): Promise<string[]> => {
+    const pool = createPool({ connectionString: db.appUrl, max: 1 });
+    const said: string[] = [];
+    try {
+      await withSystem('start', () => assertMigrated(pool, { onWarning: (message) => said.push(message) }));
+    } finally {
+      await pool.end();
+    }
+    return said;
+  };
+
+  test('B7: the library’s check at start says once what nobody classified, over the application’s own login', async () => {
+    expect(await atStart()).toEqual([]);
+    await db.query('create table public.currencies (code text primary key)');
+    expect(await atStart()).toEqual([
+      'Since the adoption: 1 unclassified table (public.currencies). Next: tenantry adopt plan --check',
+    ]);
+    expect(await atStart()).toEqual([]);
+  });
+
+  test('B7: tenantry serve prints one line with the next step, listens, and is ready', async () => {
+    await db.query('create table public.rates (code text primary key)');
+    let said = '';
+    const stream = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        said += chunk.toString();
+        done();
+      },
+    }) as unknown as NodeJS.WriteStream;
+    const ended = runCommandLine(['serve', '--port', '0'], { out: stream, err: stream });
+    while (!said.includes('Listening')) await new Promise((done) => setTimeout(done, 20));
+    const base = /http:\/\/[\d.:]+/.exec(said)![0];
+    expect((await fetch(`${base}/readyz`)).status).toBe(200);
+    process.emit('SIGTERM');
+    expect(await ended).toBe(0);
+    expect(said.split('\n')[0]).toBe(
+      'warning Since the adoption: 2 unclassified tables (public.currencies, public.rates). Next: tenantry adopt plan --check',
+    );
+    expect(said.match(/warning/g)).toHaveLength(1);
+  });
+});

@@ -316,10 +316,16 @@ declare
   page integer := least(p_limit, 201);
   -- merging hundreds of principals costs more than walking past some rows that are not seen
   examined integer := page * case when cardinality(caller) > 64 then 20 else 2 end;
-  seen integer := (
-    select count(*) from (
-      select 1 from tenantry.resource_visible v where v.tenant_id = t and v.principal_id = any (caller) limit counted + 1) v);
+  seen integer;
 begin
+  if p_search and p_type is not null then
+    select count(*) into seen from (
+      select 1 from tenantry.resource_visible v
+      where v.tenant_id = t and v.type = p_type and v.principal_id = any (caller) limit counted + 1) v;
+  else
+    select count(*) into seen from (
+      select 1 from tenantry.resource_visible v where v.tenant_id = t and v.principal_id = any (caller) limit counted + 1) v;
+  end if;
   many := seen > 20000;
   way := case when seen <= 400 then 'few' else 'merge' end;
   if p_search or seen <= 400 then

@@ -72,8 +72,11 @@ export function createResources(kernel: Kernel): Resources {
         const { text, values } = listStatement(tenantId, query, { after, shape });
         const rows = await kernel.query<Row>(text, values);
         if (key === undefined) return rows as Listed[];
-        if (shape !== undefined) shapes.forgetIfSlow(key, since);
-        else if (rows[0] !== undefined) shapes.learn(key, rows[0]);
+        if (shape !== undefined) {
+          shapes.forgetIfSlow(key, since);
+          return rows as Listed[];
+        }
+        if (rows[0] !== undefined) shapes.learn(key, rows[0]);
         return rows.filter((row): row is Listed => row.id !== null);
       };
       const shape = key === undefined ? undefined : shapes.get(key);
@@ -129,8 +132,20 @@ export async function createEnvelope(kernel: Kernel, input: ResourceCreate): Pro
   );
 }
 
-function resourceOf({ position: _p, way: _w, many: _m, untilAt: _a, untilId: _i, ...resource }: Listed): Resource {
-  return resource;
+/** Field by field: leaving columns out of a spread takes twenty times as long. */
+function resourceOf(row: Listed): Resource {
+  return {
+    tenantId: row.tenantId,
+    id: row.id,
+    type: row.type,
+    name: row.name,
+    workspaceId: row.workspaceId,
+    ownerPrincipalId: row.ownerPrincipalId,
+    visibility: row.visibility,
+    data: row.data,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+  };
 }
 
 const cursorName = (query: ResourceListQuery): string => `resources.${query.sort}.${directionOf(query)}`;

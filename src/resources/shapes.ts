@@ -43,7 +43,6 @@ export function shapeKey(
   userId: string | undefined,
   { type, limit, search }: ResourceListQuery,
 ): string {
-  if (search !== undefined) return `${tenantId}|${userId ?? ''}|search`;
   const types = typeof type === 'string' ? [type] : [...new Set(type)];
-  return `${tenantId}|${userId ?? ''}|${types.length === 1 ? types[0] : ''}|${limit}`;
+  return `${tenantId}|${userId ?? ''}|${types.length === 1 ? types[0] : ''}|${search === undefined ? limit : 'search'}`;
 }

@@ -13,6 +13,8 @@ cross join lateral aclexplode(c.relacl) a
 join pg_catalog.pg_roles r on r.rolcanlogin and not r.rolsuper and a.grantee <> 0 and pg_has_role(r.oid, a.grantee, 'usage')
 where a.grantee <> c.relowner and r.oid <> c.relowner
   and not p.kernel
+  -- an old application's, declared: its statements have a tenant without a context
+  and not exists (select from tenantry.legacy_login_names() l (login) where l.login = r.rolname)
   and not pg_has_role(r.oid, 'tenantry_app', 'member') and not pg_has_role(r.oid, p.owner, 'member')
 group by r.rolname
 order by 1;

@@ -8,6 +8,7 @@ begin
   end if;
 end $$;
 delete from tenantry.legacy_logins; -- its trigger empties legacy_tenant()
+drop function tenantry.legacy_login_names();
 drop table tenantry.legacy_logins;
 drop function tenantry.write_legacy_tenant();
 drop function tenantry.adoption_drift();
@@ -25,6 +26,8 @@ drop table tenantry.adoption_hooks;
 drop table tenantry.adoption_duplicates;
 drop table tenantry.adoption_released;
 drop table tenantry.adoption_organizations;
+drop view tenantry.adoption_progress;
+drop view tenantry.adoption_status;
 drop table tenantry.adoption_steps;
 drop table tenantry.adoption_runs;
 reset role;

@@ -17,6 +17,8 @@ create table tenantry.adoption_runs (
   runner_pid integer,
   lease_until timestamptz,
   last_error text,
+  -- somebody wants it to stand still: its runner stops, and none begins
+  paused_at timestamptz,
   schema_before text not null,
   -- names of the hooks that it was begun with: a later command without them would leave some out
   hooks text[] not null default '{}',
@@ -34,10 +36,13 @@ create table tenantry.adoption_steps (
   phase text not null,
   table_name text,
   status text not null default 'pending' check (status in ('pending', 'running', 'done', 'undone')),
-  -- where a backfill stands: {page, pages}
+  -- where a backfill stands: {page, pages, rate}
   cursor jsonb,
   rows_done bigint not null default 0,
+  -- an estimate of the server's, taken when the step began
   rows_total bigint,
+  -- who was in the way of its lock at the last look, a line each
+  waiting_for jsonb,
   -- what undo needs and only the run could know: definitions and owners as they were
   before jsonb,
   attempts integer not null default 0,
@@ -46,6 +51,34 @@ create table tenantry.adoption_steps (
   primary key (run_id, id)
 );
 comment on table tenantry.adoption_steps is 'One row per step of a run; written in the same transaction as the step''s own work.';
+
+create view tenantry.adoption_status as
+  select r.id as run_id, r.status, r.phase, r.direction, r.paused_at is not null as paused, r.paused_at,
+         r.runner is not null and r.lease_until > now()
+           and exists (select from pg_catalog.pg_stat_activity a where a.pid = r.runner_pid and a.datname = current_database()) as running,
+         r.runner_pid, r.last_error, r.started_at, r.updated_at, r.finished_at,
+         s.steps, s.steps_done, s.rows_done, s.waiting_for
+  from tenantry.adoption_runs r
+  cross join lateral (
+    select count(*)::int as steps, count(*) filter (where s.status = 'done')::int as steps_done, coalesce(sum(s.rows_done), 0)::bigint as rows_done,
+           (select jsonb_object_agg(w.id, w.waiting_for) from tenantry.adoption_steps w where w.run_id = r.id and w.waiting_for is not null) as waiting_for
+    from tenantry.adoption_steps s where s.run_id = r.id) s;
+comment on view tenantry.adoption_status is 'One row per adoption: where it stands, whether a process works on it, and who is in its way.';
+
+create view tenantry.adoption_progress as
+  select s.run_id, s.id as step, s.phase, s.table_name, s.status, s.rows_done as rows,
+         case when s.status = 'done' then s.rows_done else greatest(s.rows_total, s.rows_done) end as total,
+         p.part, p.rate,
+         case when s.status = 'running' and p.part > 0 and p.part < 1 and p.rate > 0
+              then now() + make_interval(secs => (s.rows_done / p.part * (1 - p.part) / p.rate)::float8) end as eta,
+         s.waiting_for, s.started_at, s.finished_at
+  from tenantry.adoption_steps s
+  cross join lateral (
+    select case when s.status = 'done' then 1 else (s.cursor ->> 'page')::float8 / nullif((s.cursor ->> 'pages')::float8, 0) end as part,
+           (s.cursor ->> 'rate')::float8 as rate) p
+  where s.rows_total is not null or s.rows_done > 0;
+comment on view tenantry.adoption_progress is 'One row per table that is being filled or was: rows, the estimated total, the part of its pages, rows per second, and when it will be over.';
+grant select on tenantry.adoption_status, tenantry.adoption_progress to tenantry_operator;
 
 create table tenantry.adoption_organizations (
   run_id uuid not null references tenantry.adoption_runs (id) on delete cascade,
@@ -139,7 +172,12 @@ create table tenantry.legacy_logins (
 );
 create index legacy_logins_tenant_id_idx on tenantry.legacy_logins (tenant_id);
 comment on table tenantry.legacy_logins is 'Declared by: tenantry adopt legacy-login. tenantry.legacy_tenant() is written from it.';
-grant select (login) on tenantry.legacy_logins to tenantry_app;
+
+-- For doctor, over the application's connection: the names and nothing else.
+create function tenantry.legacy_login_names() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as 'select l.login from tenantry.legacy_logins l';
+grant execute on function tenantry.legacy_login_names() to tenantry_app, tenantry_operator;
 
 -- The table says it, the function answers: the body has constants, so that policies read no table.
 create function tenantry.write_legacy_tenant() returns trigger

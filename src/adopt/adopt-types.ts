@@ -4,6 +4,7 @@ import type { Isolation } from '../isolation/index.ts';
 import type { PlanCheck, PlanDifference } from './check/difference.ts';
 import type { Classification } from './classify.ts';
 import type { Conflict } from './conflicts.ts';
+import type { LegacyLogin } from './compat/legacy-login.ts';
 import type { DryRun } from './hooks/dry-run.ts';
 import type { Confirm } from './hooks/perform.ts';
 import type { HookSummary } from './hooks/queries.ts';
@@ -37,6 +38,8 @@ export interface RunOptions extends BackfillOptions {
   readonly signal?: AbortSignal;
   /** Lock time-out, attempts and pauses of every statement. */
   readonly locks?: LockOptions;
+  /** Goes on although somebody has paused it. */
+  readonly resume?: boolean;
   /** Enforce although shadow has counted statements that will change. */
   readonly force?: boolean;
   /** Answers what hooks ask. Without it a question stops the run. */
@@ -63,9 +66,15 @@ export interface AdoptStatus {
   readonly direction: 'forward' | 'undo';
   /** A process holds it now. */
   readonly running: boolean;
+  /** Since when it is to stand still. */
+  readonly pausedAt: Date | null;
+  /** Steps that cannot get their lock now, each with who is in the way, as in the event `lock`. */
+  readonly waiting: readonly { readonly step: string; readonly blockers: readonly string[] }[];
   readonly lastError: string | null;
   /** Hooks that ran, in their order. */
   readonly hooks: readonly HookSummary[];
+  /** Logins of old applications that are one tenant without a context. */
+  readonly legacyLogins: readonly LegacyLogin[];
   readonly startedAt: Date;
   readonly finishedAt: Date | null;
   readonly phases: readonly {
@@ -126,6 +135,10 @@ export interface Adopt {
   /** Compares every row's tenant with its parents', now. */
   verify(): Promise<readonly Finding[]>;
   status(): Promise<AdoptStatus | null>;
+  /** A run that works now stops between two transactions, within a second; none begins before `resume`. */
+  pause(): Promise<{ readonly running: boolean }>;
+  /** Takes the pause back. It starts nothing: `run` goes on. */
+  resume(): Promise<void>;
   /** Takes everything back, or down to a phase. The data stays. */
   undo(options?: RunOptions): Promise<UndoResult>;
 }

@@ -7,21 +7,23 @@ import { createIsolation } from '../isolation/index.ts';
 import type { Adopt, AdoptOptions, RunOptions } from './adopt-types.ts';
 import { acceptDecisions, checkPlan } from './check/check.ts';
 import { byDecision, findConflicts } from './conflicts.ts';
+import { createLegacyLogins } from './compat/legacy-login.ts';
 import { runDry } from './hooks/dry-run.ts';
 import { createPhaseHooks } from './hooks/phase-hooks.ts';
 import { createHookState } from './hooks/queries.ts';
 import { readHooks } from './hooks/read.ts';
 import { inspectDatabase } from './inspect.ts';
-import { makePlan } from './make-plan.ts';
+import { makePlan, requireUsableData } from './make-plan.ts';
 import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
 import { type Plan, phases } from './plan-types.ts';
 import { runPreflight } from './preflight.ts';
-import { conflictsError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
+import { conflictsError, pausedError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
 import { findReferences } from './references/find.ts';
 import { proposeRoots } from './roots.ts';
 import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } from './run/run.ts';
 import { createState, type RunRow } from './run/state.ts';
+import { readWindowState } from './run/window.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
 
 /**
@@ -69,6 +71,7 @@ export function createAdopt({
 
   const refuse = (plan: Plan, force: boolean): Promise<void> =>
     reading(adminPool, async (db) => {
+      await requireUsableData(db, plan);
       const { conflicts } = byDecision(await findConflicts(db, plan));
       if (conflicts.length > 0) throw conflictsError(conflicts);
       refuseUndecided(plan);
@@ -162,7 +165,13 @@ export function createAdopt({
         (async () => {
           const started = performance.now();
           const { to = 'enforced' } = options;
+          // a time zone that nobody knows is refused before anything begins
+          if (options.window !== undefined) await readWindowState(adminPool, options.window);
           const open = await state.selectOpenRun(adminPool);
+          if (open?.paused_at != null) {
+            if (options.resume !== true) throw pausedError(open.paused_at);
+            await state.setPaused(adminPool, open.id, false);
+          }
           const run = open ?? (plan === null ? undefined : await begin(plan, options.force ?? false));
           if (run === undefined)
             throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption to go on with, and no plan.');
@@ -228,8 +237,13 @@ export function createAdopt({
             phase: run.phase,
             direction: run.direction,
             running: run.held,
+            pausedAt: run.paused_at,
+            waiting: run.held
+              ? steps.flatMap(({ id, waiting_for: blockers }) => (blockers === null ? [] : [{ step: id, blockers }]))
+              : [],
             lastError: run.last_error,
             hooks: await createHookState(schema).selectSummary(adminPool, run.id),
+            legacyLogins: await createLegacyLogins(adminPool, schema).list(),
             startedAt: run.started_at,
             finishedAt: run.finished_at,
             phases: phases.slice(1).map((phase) => {
@@ -245,12 +259,33 @@ export function createAdopt({
         })(),
       ),
 
+    pause: () =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          if (run === undefined) throw noOpenRun();
+          await state.setPaused(adminPool, run.id, true);
+          return { running: run.held };
+        })(),
+      ),
+
+    resume: () =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          if (run === undefined) throw noOpenRun();
+          await state.setPaused(adminPool, run.id, false);
+        })(),
+      ),
+
     undo: (options = {}) =>
       translated(
         (async () => {
           const run = await state.selectOpenRun(adminPool);
           if (run === undefined) throw noOpenRun();
           const to = options.to ?? 'preflight';
+          // a pause is for the way forward; one that comes from now on stops the way back as well
+          await state.setPaused(adminPool, run.id, false);
           await withHooks(options, (work) => runUndo(work, run, to));
           const after = await reading(adminPool, (db) => dumpSchema(db, schema));
           return { phase: to, differences: to === 'preflight' ? compareDumps(run.schema_before, after) : [] };

@@ -1,8 +1,8 @@
 export { createAdopt } from './adopt.ts';
 export type { Adopt, AdoptOptions, AdoptStatus, PlanResult, RunOptions, RunResult, UndoResult } from './adopt-types.ts';
 export type { PlanCheck, PlanDifference } from './check/difference.ts';
-export { describeDrift, type Drift, readDrift } from './check/drift.ts';
 export type { Classification, Decisions, TableClass, TableDecision } from './classify.ts';
+export { createLegacyLogins, type LegacyLogin, type LegacyLogins } from './compat/legacy-login.ts';
 export { type Conflict, describeConflict } from './conflicts.ts';
 export {
   type AdoptHooks,
@@ -27,3 +27,5 @@ export type { RootProposal } from './roots.ts';
 export type { AdoptEvent, OnEvent } from './run/events.ts';
 export type { Finding } from './run/steps-run.ts';
 export { compareDumps, dumpSchema } from './schema-dump.ts';
+export { type MaxLag, readBytes, readMaxLag } from './run/lag.ts';
+export { readWindow, type RunWindow } from './run/window.ts';

@@ -1,11 +1,12 @@
 /**
  * What the login of this connection could do past the policies: one row per weakness. The login is the session's
  * user: whatever role was set, it can go back to it. Before 16 every membership can be entered; since then SET and
- * INHERIT are granted one by one, and ADMIN can grant the rest. $1: the schema of Tenantry's own tables.
+ * INHERIT are granted one by one, and ADMIN can grant the rest. $1: the schema of Tenantry's own tables; $2: another
+ * login to look at.
  */
 export const runtimeLoginText = `
 with login as (
-  select * from pg_catalog.pg_roles where rolname = session_user
+  select * from pg_catalog.pg_roles where rolname = coalesce($2::name, session_user)
 ),
 protected as (
   select c.oid, c.relowner as owner, pg_catalog.format('%I.%I', n.nspname, c.relname) as name

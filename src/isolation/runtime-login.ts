@@ -20,8 +20,14 @@ export interface RuntimeLoginOptions {
 /** Every way past the policies that the pool's own login has, asked over its live connection. */
 export async function loginWeaknesses(pool: Queryable, schema = 'tenantry'): Promise<LoginWeakness[]> {
   const { rows } = await withSystem('examine the login', () =>
-    pool.query<{ name: string; detail: string }>(runtimeLoginText, [schema]),
+    pool.query<{ name: string; detail: string }>(runtimeLoginText, [schema, null]),
   );
+  return rows.map(({ name, detail }) => ({ name, detail }));
+}
+
+/** The same of another login, asked over a connection that may read the catalogue. Empty for one that does not exist. */
+export async function weaknessesOfLogin(db: Queryable, login: string, schema = 'tenantry'): Promise<LoginWeakness[]> {
+  const { rows } = await db.query<{ name: string; detail: string }>(runtimeLoginText, [schema, login]);
   return rows.map(({ name, detail }) => ({ name, detail }));
 }
 

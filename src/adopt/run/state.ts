@@ -16,6 +16,8 @@ export interface RunRow extends Row {
   /** The lease has not run out, and its backend is still there. */
   held: boolean;
   last_error: string | null;
+  /** Set while somebody wants it to stand still. */
+  paused_at: Date | null;
   schema_before: string;
   /** Names of the hooks that it was begun with. */
   hooks: string[];
@@ -31,6 +33,9 @@ export interface StepRow extends Row {
   status: StepStatus;
   cursor: BackfillCursor | null;
   rows_done: number;
+  rows_total: number | null;
+  /** Who is in the way of its lock, a line each, when it last looked. */
+  waiting_for: string[] | null;
   attempts: number;
   started_at: Date | null;
   finished_at: Date | null;
@@ -40,6 +45,8 @@ export interface StepRow extends Row {
 export interface BackfillCursor {
   readonly page: number;
   readonly pages: number;
+  /** Rows per second when it was written. */
+  readonly rate?: number;
   /** Of steps that go by keys: the last one reached. */
   readonly key?: string;
 }
@@ -50,7 +57,7 @@ export interface Fence {
   readonly runner: string;
 }
 
-const runColumns = `r.id, r.plan, r.plan_hash, r.status, r.phase, r.direction, r.runner, r.runner_pid, r.lease_until, r.last_error,
+const runColumns = `r.id, r.plan, r.plan_hash, r.status, r.phase, r.direction, r.runner, r.runner_pid, r.lease_until, r.last_error, r.paused_at,
   r.schema_before, r.hooks, r.started_at, r.updated_at, r.finished_at,
   r.runner is not null and r.lease_until > now()
     and exists (select from pg_catalog.pg_stat_activity a where a.pid = r.runner_pid and a.datname = current_database()) as held`;
@@ -100,7 +107,7 @@ export function createState(schema: string) {
     async selectSteps(db: Queryable, runId: string): Promise<StepRow[]> {
       return (
         await db.query<StepRow>(
-          sql(`select s.id, s.phase, s.table_name, s.status, s.cursor, s.rows_done::float8 as rows_done, s.attempts, s.started_at, s.finished_at
+          sql(`select s.id, s.phase, s.table_name, s.status, s.cursor, s.rows_done::float8 as rows_done, s.rows_total::float8 as rows_total, s.waiting_for, s.attempts, s.started_at, s.finished_at
                from tenantry.adoption_steps s where s.run_id = $1::uuid order by s.position`),
           [runId],
         )
@@ -149,6 +156,7 @@ export function createState(schema: string) {
                started_at = case when $4::text = 'running' then now() else coalesce(s.started_at, now()) end,
                finished_at = case when $4::text in ('done', 'undone') then clock_timestamp() end,
                attempts = s.attempts + case when $4::text = 'running' then 1 else 0 end,
+               waiting_for = null,
                cursor = case when $4::text = 'undone' then null else s.cursor end,
                rows_done = case when $4::text = 'undone' then 0 else s.rows_done end
              where s.run_id = $1::uuid and s.id = $3::text
@@ -158,20 +166,37 @@ export function createState(schema: string) {
       return rowCount === 1;
     },
 
-    async setCursor(
-      db: Queryable,
-      { runId, runner }: Fence,
-      id: string,
-      cursor: BackfillCursor,
-      rows: number,
-    ): Promise<boolean> {
-      const { rowCount } = await db.query(
-        sql(`update tenantry.adoption_steps s set cursor = $4::jsonb, rows_done = s.rows_done + $5::bigint
-             where s.run_id = $1::uuid and s.id = $3::text
-               and exists (select from tenantry.adoption_runs r where r.id = s.run_id and r.runner = $2::uuid)`),
-        [runId, runner, id, JSON.stringify(cursor), rows],
+    async isPaused(db: Queryable, runId: string): Promise<boolean> {
+      const { rows } = await db.query<{ paused: boolean }>(
+        sql(`select r.paused_at is not null as paused from tenantry.adoption_runs r where r.id = $1::uuid`),
+        [runId],
       );
-      return rowCount === 1;
+      return rows[0]?.paused === true;
+    },
+
+    async setPaused(db: Queryable, runId: string, paused: boolean): Promise<void> {
+      await db.query(
+        sql(`update tenantry.adoption_runs r set paused_at = case when $2::boolean then coalesce(r.paused_at, now()) end, updated_at = now()
+             where r.id = $1::uuid and r.status = 'open'`),
+        [runId, paused],
+      );
+    },
+
+    async setWaiting(db: Queryable, { runId, runner }: Fence, id: string, blockers: readonly string[]): Promise<void> {
+      await db.query(
+        sql(`update tenantry.adoption_steps s set waiting_for = $4::jsonb where s.run_id = $1::uuid and s.id = $3::text
+               and exists (select from tenantry.adoption_runs r where r.id = s.run_id and r.runner = $2::uuid)`),
+        [runId, runner, id, JSON.stringify(blockers)],
+      );
+    },
+
+    async setTotal(db: Queryable, { runId }: Fence, id: string, rows: number): Promise<void> {
+      await db.query(
+        sql(
+          `update tenantry.adoption_steps s set rows_total = $3::bigint where s.run_id = $1::uuid and s.id = $2::text`,
+        ),
+        [runId, id, Math.round(rows)],
+      );
     },
 
     /** A table that is as it was before is no longer one that isolation knows. */
@@ -184,6 +209,7 @@ export function createState(schema: string) {
     },
 
     async closeUndone(db: Queryable, { runId, runner }: Fence): Promise<void> {
+      await db.query(sql('delete from tenantry.legacy_logins'));
       // an organization that somebody joined meanwhile is kept
       await db.query(
         sql(`delete from tenantry.organizations o using tenantry.adoption_organizations a

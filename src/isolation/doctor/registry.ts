@@ -123,6 +123,7 @@ export const checks: readonly Check[] = [
   check(54, 'warn', 'foreign-key-since-adoption', 'A foreign key to rows of tenants came after the adoption'),
   check(55, 'warn', 'foreign-key-of-plan-missing', 'A foreign key that a tenant comes by is gone'),
   check(56, 'error', 'fill-trigger-missing', 'A trigger that keeps the tenants of an adopted table right is off'),
+  check(57, 'warn', 'legacy-login', 'A login has a tenant without a context, and not as it was declared'),
 ];
 
 /** @throws for a code that is not in the registry: a fault of ours */

@@ -132,4 +132,44 @@ export const loginCases: readonly CheckCase[] = [
         end loop;
       end $$`,
   },
+  {
+    code: 'TD057',
+    keys: ['undeclared:doctor_legacy_:suffix'],
+    superuser: true,
+    setup: 'create role doctor_legacy_:suffix login',
+    broken: `alter role doctor_legacy_:suffix in database :database set app.tenant_id = '00000000-0000-7000-8000-000000000001'`,
+    fixed: 'alter role doctor_legacy_:suffix in database :database reset app.tenant_id',
+    cleanup: 'drop role doctor_legacy_:suffix',
+  },
+  {
+    // declared and plain: accepted; TD047 is silent about it too
+    code: 'TD057',
+    keys: ['powerful:doctor_legacy_:suffix'],
+    superuser: true,
+    setup: `create role doctor_legacy_:suffix login; grant select on public.orders to doctor_legacy_:suffix;
+      insert into tenantry.organizations (name, slug) values ('Legacy', 'legacy');
+      insert into tenantry.legacy_logins (login, tenant_id) select 'doctor_legacy_:suffix', id from tenantry.organizations where slug = 'legacy'`,
+    broken: 'alter role doctor_legacy_:suffix bypassrls',
+    fixed: 'alter role doctor_legacy_:suffix nobypassrls',
+    silent: ['TD047'],
+    cleanup: 'drop owned by doctor_legacy_:suffix; drop role doctor_legacy_:suffix',
+  },
+  {
+    code: 'TD057',
+    keys: ['gone:doctor_gone_:suffix'],
+    setup: `insert into tenantry.organizations (name, slug) values ('Gone', 'gone')`,
+    broken: `insert into tenantry.legacy_logins (login, tenant_id) select 'doctor_gone_:suffix', id from tenantry.organizations where slug = 'gone'`,
+    fixed: `delete from tenantry.legacy_logins where login = 'doctor_gone_:suffix'`,
+  },
+  {
+    code: 'TD057',
+    keys: ['unanswered:doctor_lost_:suffix'],
+    superuser: true,
+    setup: `create role doctor_lost_:suffix login;
+      insert into tenantry.organizations (name, slug) values ('Lost', 'lost');
+      insert into tenantry.legacy_logins (login, tenant_id) select 'doctor_lost_:suffix', id from tenantry.organizations where slug = 'lost'`,
+    broken: `create or replace function tenantry.legacy_tenant() returns uuid language plpgsql stable parallel safe as $$ begin return null; end $$`,
+    fixed: `update tenantry.legacy_logins set declared_at = now()`,
+    cleanup: 'drop role doctor_lost_:suffix',
+  },
 ];

@@ -2,6 +2,7 @@ import type { Command } from '../../command.ts';
 import { classifyCommand } from './classify.ts';
 import { hooksCommand } from './hooks.ts';
 import { inspectCommand } from './inspect.ts';
+import { legacyLoginCommand } from './legacy-login.ts';
 import { planCommand } from './plan.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
@@ -18,4 +19,5 @@ export const adoptCommands: readonly Command[] = [
   verifyCommand,
   undoCommand,
   hooksCommand,
+  legacyLoginCommand,
 ];

@@ -32,6 +32,8 @@ export const statusCommand: Command = {
         ]),
       );
     }
+    for (const { login, organization } of found.legacyLogins)
+      terminal.line(`legacy login ${login}: it is ${organization} in every session`);
     if (found.lastError !== null) terminal.line(`${terminal.paint('bad', 'last error')} ${found.lastError}`);
   },
 };

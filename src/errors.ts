@@ -153,6 +153,11 @@ export const errorDefinitions = {
     hint: 'Nothing was changed. Correct the listed rows, or decide about them under memberships in the plan.',
   },
   TNT_ADOPT_RUNNING: { status: 409, exit: 1, hint: 'Another run holds this database; see: tenantry adopt status' },
+  TNT_ADOPT_PAUSED: {
+    status: 409,
+    exit: 1,
+    hint: 'Let it go on with: tenantry adopt resume, then tenantry adopt run — or at once: tenantry adopt run --resume',
+  },
   TNT_ADOPT_VERIFY_FAILED: {
     status: 409,
     exit: 3,

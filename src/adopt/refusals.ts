@@ -14,6 +14,7 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
   const same =
     (wanted.column ?? plan.column) === plan.column &&
     (wanted.root ?? null) === (plan.root?.table ?? null) &&
+    (wanted.rootKey === undefined || wanted.rootKey.join('|') === plan.root?.key.join('|')) &&
     (wanted.query ?? null) === (plan.mapping?.query ?? null) &&
     isDeepStrictEqual(plain(wanted.memberships), plain(plan.memberships?.decisions)) &&
     (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
@@ -34,6 +35,10 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));
 
 export const underWay = 'Go on with it: tenantry adopt run — or take it back first: tenantry adopt undo';
+
+export function pausedError(since: Date): TenantryError {
+  return new TenantryError('TNT_ADOPT_PAUSED', `The adoption has been paused since ${since.toISOString()}.`);
+}
 
 /** @throws TNT_PLAN_UNDECIDED */
 export function refuseUndecided(plan: Plan): void {

@@ -8,6 +8,8 @@ export interface Blocker {
   /** As in pg_stat_activity: `active`, `idle in transaction`, … */
   readonly state: string | null;
   readonly transactionSeconds: number | null;
+  /** Since when it is in this state: how long it has been idle, or its statement has run. */
+  readonly since: Date | null;
   /** The first words of its statement; never a constant. Null when this login may not see it. */
   readonly statement: string | null;
 }
@@ -18,6 +20,7 @@ interface BlockerRow extends Record<string, unknown> {
   application: string | null;
   state: string | null;
   seconds: number | null;
+  since: Date | null;
   statement: string | null;
 }
 
@@ -25,19 +28,20 @@ interface BlockerRow extends Record<string, unknown> {
 export async function findBlockers(observer: Queryable, pid: number): Promise<Blocker[]> {
   const { rows } = await observer.query<BlockerRow>(
     `select a.pid, a.usename::text as login, a.application_name as application, a.state,
-            extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds,
+            extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds, a.state_change as since,
             nullif(a.query, '<insufficient privilege>') as statement
      from (select distinct b.pid from unnest(pg_catalog.pg_blocking_pids($1::int)) b(pid)) b
      join pg_catalog.pg_stat_activity a on a.pid = b.pid
      order by a.xact_start nulls last`,
     [pid],
   );
-  return rows.map(({ pid, login, application, state, seconds, statement }) => ({
+  return rows.map(({ pid, login, application, state, seconds, since, statement }) => ({
     pid,
     login,
     application,
     state,
     transactionSeconds: seconds,
+    since,
     statement: statement === null ? null : firstWords(statement),
   }));
 }
@@ -54,9 +58,20 @@ export function firstWords(text: string): string {
   return words.length === 0 ? '…' : `${words.join(' ')} …`;
 }
 
-/** One line for a person: `process 4711 (shop, idle in transaction for 12 s): update orders …`. */
-export function describeBlocker({ pid, login, state, transactionSeconds, statement }: Blocker): string {
+/** One line for a person: `process 4711 ("shop web" as shop, idle in transaction for 12 s since 03:04:05Z): update orders …`. */
+export function describeBlocker({
+  pid,
+  login,
+  application,
+  state,
+  transactionSeconds,
+  since,
+  statement,
+}: Blocker): string {
   const age = transactionSeconds === null ? '' : ` for ${Math.round(transactionSeconds)} s`;
-  const who = `process ${pid} (${login ?? 'background'}, ${state ?? 'state not visible'}${age})`;
+  const from = since == null ? '' : ` since ${since.toISOString().slice(11, 19)}Z`;
+  const name = login ?? 'background';
+  const session = application === null || application === '' ? name : `"${application}" as ${name}`;
+  const who = `process ${pid} (${session}, ${state ?? 'state not visible'}${age}${from})`;
   return statement === null ? who : `${who}: ${statement}`;
 }

@@ -18,6 +18,8 @@ export interface LockOptions {
   readonly signal?: AbortSignal;
   /** Called after each attempt. */
   readonly onAttempt?: (attempt: LockAttempt) => void;
+  /** Called every second or so while one attempt waits longer than that (CREATE INDEX CONCURRENTLY, VALIDATE). */
+  readonly onWaiting?: (waiting: { readonly milliseconds: number; readonly blockers: readonly Blocker[] }) => void;
 }
 
 export interface LockAttempt {
@@ -164,9 +166,10 @@ interface Watch {
   over: boolean;
 }
 
-/** Looks once, late in the wait, on another connection: after the time-out the server no longer knows who was in the way. */
+/** Looks late in the wait and then every second, on another connection: after the time-out the server no longer knows who was in the way. */
 async function watchBlockers(pool: PoolLike, pid: number, watch: Watch, options: LockOptions): Promise<void> {
-  const { lockTimeout = 300 } = options;
+  const { lockTimeout = 300, onWaiting } = options;
+  const started = performance.now();
   try {
     await sleep(lockTimeout * 0.6, undefined, { ref: false });
     while (!watch.over) {
@@ -176,6 +179,9 @@ async function watchBlockers(pool: PoolLike, pid: number, watch: Watch, options:
       } finally {
         observer.release();
       }
+      const milliseconds = performance.now() - started;
+      if (!watch.over && milliseconds > 1000 && watch.blockers.length > 0)
+        onWaiting?.({ milliseconds, blockers: watch.blockers });
       await sleep(Math.max(lockTimeout, 1000), undefined, { ref: false });
     }
   } catch {

@@ -119,7 +119,15 @@ describe('locks: every lock under a timeout, retried, or refused with who was in
     );
     await holder.query('commit');
     await pool.end();
-    const gone = { pid: 7, login: null, application: null, state: null, transactionSeconds: null, statement: null };
+    const gone = {
+      pid: 7,
+      login: null,
+      application: null,
+      state: null,
+      transactionSeconds: null,
+      since: null,
+      statement: null,
+    };
     expect(describeBlocker(gone)).toBe('process 7 (background, state not visible)');
   });
 

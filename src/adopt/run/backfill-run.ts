@@ -1,26 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Blocker, findBlockers } from '../../database/blockers.ts';
 import { sqlStateOf } from '../../database/database-error.ts';
-import type { ClientLike } from '../../database/kernel.ts';
+import type { ClientLike, PoolLike } from '../../database/kernel.ts';
 import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { BackfillStep } from '../plan-types.ts';
+import type { PaceOptions } from './pace.ts';
 import type { BackfillCursor } from './state.ts';
-import { assertGoing, mark, type RunContext } from './steps-run.ts';
+import { assertGoing, mark, type RunContext, tellLock } from './steps-run.ts';
 
-export interface BackfillOptions {
-  /** Most rows per second; unlimited by default. */
-  readonly maxRate?: number;
-  /** Asked before each window: milliseconds to wait (replication lag, load), or 0. */
-  readonly throttle?: (progress: { table: string; rows: number; rowsPerSecond: number }) => Promise<number> | number;
-  /** Longest time that one transaction of the backfill should take, in milliseconds. Default 100. */
+export interface BackfillOptions extends PaceOptions {
+  /** Longest time that one transaction of the backfill should take, in milliseconds: a row that the application wants waits so long. Default 40. */
   readonly batchMilliseconds?: number;
+  /** Tables that are filled at once, parents always before their children. Default 2. */
+  readonly parallel?: number;
 }
 
 /** Stripes of a window: each commits, so that the server prunes a page before the next one comes to it. */
 const stripes = 8;
+/** Transactions of one stripe: between two visits of a page others come and go, whose snapshots would keep it from being pruned. */
+const chunks = 4;
 /** A table of fewer pages is not worth stripes: all of it is a handful of short transactions. */
 const fewPages = 64;
-const mostPages = 4096;
+const mostPages = 1024;
 /**
  * Limits of one batch. Together they stay below deadlock_timeout (1 s): a batch gives way before the server would choose a victim,
  * so that the victim is never the application.
@@ -44,7 +46,9 @@ export async function runBackfill(
       `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off;
        set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
     );
-    const pages = cursor?.pages ?? (await selectPages(client, step.relation));
+    const size = await selectSize(client, step.relation);
+    await context.state.setTotal(client, context.lease.fence, step.id, size.rows);
+    const pages = cursor?.pages ?? size.pages;
     await passOver(context, client, step, { page: cursor?.page ?? 0, pages }, options);
   } finally {
     client.release(true);
@@ -60,40 +64,53 @@ async function passOver(
   options: BackfillOptions,
 ): Promise<void> {
   const { pages } = from;
-  const goal = options.batchMilliseconds ?? 100;
+  const goal = options.batchMilliseconds ?? 40;
   const text = stripeStatement(step, context.schema);
+  const pid = await backendPid(client);
   const started = performance.now();
-  let window = 64;
+  let chunk = 16;
   let rows = 0;
-  let pinned = await horizonIsPinned(context.pool);
+  let server = await lookAtServer(context.pool, step.relation);
   let lastLook = performance.now();
+  let lastBatch = 0;
   for (let { page } = from; page < pages; ) {
-    assertGoing(context);
-    await throttle(options, step.relation, rows, started);
     if (performance.now() - lastLook > 2000) {
-      pinned = await horizonIsPinned(context.pool);
+      server = await lookAtServer(context.pool, step.relation);
       lastLook = performance.now();
     }
-    const end = Math.min(page + window, pages);
-    const parts = pinned || pages <= fewPages ? 1 : stripes;
+    const end = Math.min(page + chunk * chunks, pages);
+    const parts = server.pinned || pages <= fewPages ? 1 : stripes;
+    const rowsBefore = rows;
     let slowest = 0;
     try {
       for (let stripe = 0; stripe < parts; stripe += 1) {
-        assertGoing(context);
-        const before = performance.now();
-        const reached = { page: stripe === parts - 1 ? end : page, pages };
-        rows += await runStripe(context, client, step, text, [page, end, parts, stripe], reached);
-        slowest = Math.max(slowest, performance.now() - before);
+        for (let first = page; first < end; first += chunk) {
+          // half the speed while the server tidies up the table itself
+          await context.pace.before(step.relation, server.vacuumed ? lastBatch : 0);
+          assertGoing(context);
+          const last = Math.min(first + chunk, end);
+          const before = performance.now();
+          const rate = Math.round(rows / Math.max((before - started) / 1000, 0.001));
+          // what the last stripe has left behind is done
+          const reached = { page: stripe === parts - 1 ? last : page, pages, rate };
+          const filled = await runStripe(context, { client, pid }, step, text, [first, last, parts, stripe], reached);
+          rows += filled;
+          context.pace.did(filled);
+          lastBatch = performance.now() - before;
+          slowest = Math.max(slowest, lastBatch);
+        }
       }
     } catch (error) {
       // 57014: the batch was too large for its time; nothing of it was committed
-      if (sqlStateOf(error) !== '57014' || window === 1) throw error;
-      window = Math.max(1, Math.floor(window / 4));
+      if (sqlStateOf(error) !== '57014' || chunk === 1) throw error;
+      chunk = Math.max(1, Math.floor(chunk / 4));
       continue;
     }
+    const perPage = (rows - rowsBefore) / Math.max(1, end - page);
     page = end;
-    if (slowest < goal / 3) window = Math.min(mostPages, window * 2);
-    else if (slowest > goal) window = Math.max(1, Math.floor(window / 2));
+    if (slowest < goal / 3) chunk = Math.min(mostPages, chunk * 2);
+    else if (slowest > goal) chunk = Math.max(1, Math.floor(chunk / 2));
+    chunk = Math.max(1, Math.min(chunk, Math.floor((context.pace.mostRows * parts) / Math.max(perPage, 1))));
     const seconds = (performance.now() - started) / 1000;
     await context.onEvent({
       type: 'progress',
@@ -116,7 +133,7 @@ function stripeStatement(step: BackfillStep, schema: string): string {
   const held = `exists (select from tenantry.adoption_runs r where r.id = $5::uuid and r.runner = $6::uuid)`;
   return renderSchema(
     `with filled as (${step.up[0]?.text ?? ''} and ${held} returning 1)
-     update tenantry.adoption_steps s set cursor = $8::jsonb, rows_done = s.rows_done + (select count(*) from filled)
+     update tenantry.adoption_steps s set cursor = $8::jsonb, rows_done = s.rows_done + (select count(*) from filled), waiting_for = null
      where s.run_id = $5::uuid and s.id = $7::text and ${held}
      returning (select count(*) from filled)::int as rows`,
     schema,
@@ -125,7 +142,7 @@ function stripeStatement(step: BackfillStep, schema: string): string {
 
 async function runStripe(
   context: RunContext,
-  client: ClientLike,
+  { client, pid }: { readonly client: ClientLike; readonly pid: number },
   step: BackfillStep,
   text: string,
   window: readonly number[],
@@ -134,6 +151,8 @@ async function runStripe(
   const { runId, runner } = context.lease.fence;
   for (let attempt = 1; ; attempt += 1) {
     const started = performance.now();
+    // the first time-out is no news; from then on whoever is in the way is looked up while it is
+    const watch = attempt === 1 ? undefined : blockersOf(context.pool, pid, lockTimeout * 0.6);
     try {
       const { rows } = await client.query<Row & { rows: number }>(text, [
         ...window,
@@ -149,13 +168,11 @@ async function runStripe(
     } catch (error) {
       const state = sqlStateOf(error);
       if ((state !== '55P03' && state !== '40P01') || attempt >= lockAttempts) throw error;
-      await context.onEvent({
-        type: 'lock',
-        id: step.id,
+      await tellLock(context, step.id, {
         attempt,
         outcome: state === '40P01' ? 'deadlock' : 'lock timeout',
         milliseconds: performance.now() - started,
-        blockers: [],
+        blockers: (await watch) ?? [],
       });
       assertGoing(context);
       await sleep(Math.min(500, 10 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2));
@@ -163,30 +180,39 @@ async function runStripe(
   }
 }
 
-async function throttle(options: BackfillOptions, table: string, rows: number, started: number): Promise<void> {
-  const seconds = (performance.now() - started) / 1000;
-  const ahead = options.maxRate === undefined ? 0 : (rows / options.maxRate - seconds) * 1000;
-  const asked = (await options.throttle?.({ table, rows, rowsPerSecond: rows / Math.max(seconds, 0.001) })) ?? 0;
-  const wait = Math.max(ahead, asked);
-  if (wait > 0) await sleep(wait);
+async function blockersOf(pool: PoolLike, pid: number, after: number): Promise<readonly Blocker[]> {
+  await sleep(after, undefined, { ref: false });
+  return findBlockers(pool, pid).catch(() => []);
 }
 
-async function selectPages(db: Queryable, relation: string): Promise<number> {
-  const { rows } = await db.query<Row & { pages: number }>(
-    `select (pg_catalog.pg_relation_size($1::regclass) / current_setting('block_size')::bigint)::float8 as pages`,
+async function backendPid(db: Queryable): Promise<number> {
+  const { rows } = await db.query<Row & { pid: number }>('select pg_catalog.pg_backend_pid() as pid');
+  return rows[0]?.pid ?? 0;
+}
+
+async function selectSize(db: Queryable, relation: string): Promise<{ pages: number; rows: number }> {
+  const { rows } = await db.query<Row & { pages: number; rows: number }>(
+    `select (pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::bigint)::float8 as pages, greatest(c.reltuples, 0)::float8 as rows
+     from pg_catalog.pg_class c where c.oid = $1::regclass`,
     [relation],
   );
-  return rows[0]?.pages ?? 0;
+  return rows[0] ?? { pages: 0, rows: 0 };
 }
 
-/** True while something older than two seconds keeps the server from pruning: stripes then only cost. */
-export async function horizonIsPinned(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<Row & { pinned: boolean }>(
+/**
+ * `pinned`: something older than two seconds keeps the server from pruning, and stripes then only cost.
+ * `vacuumed`: autovacuum works on this table now, as far as this login may see.
+ */
+async function lookAtServer(db: Queryable, relation: string): Promise<{ pinned: boolean; vacuumed: boolean }> {
+  const { rows } = await db.query<Row & { pinned: boolean; vacuumed: boolean }>(
     `select exists (select from pg_catalog.pg_stat_activity a
                     where a.backend_xmin is not null and a.pid <> pg_catalog.pg_backend_pid()
                       and a.xact_start < clock_timestamp() - interval '2 seconds' and a.backend_type = 'client backend')
          or exists (select from pg_catalog.pg_prepared_xacts p where p.prepared < clock_timestamp() - interval '2 seconds')
-         or exists (select from pg_catalog.pg_replication_slots s where s.xmin is not null and pg_catalog.age(s.xmin) > 100000) as pinned`,
+         or exists (select from pg_catalog.pg_replication_slots s where s.xmin is not null and pg_catalog.age(s.xmin) > 100000) as pinned,
+            exists (select from pg_catalog.pg_stat_progress_vacuum v join pg_catalog.pg_stat_activity a on a.pid = v.pid
+                    where v.relid = $1::regclass and a.backend_type = 'autovacuum worker') as vacuumed`,
+    [relation],
   );
-  return rows[0]?.pinned === true;
+  return { pinned: rows[0]?.pinned === true, vacuumed: rows[0]?.vacuumed === true };
 }

@@ -1,3 +1,4 @@
+import type { Blocker } from '../../database/blockers.ts';
 import type { LockAttempt } from '../../database/locks.ts';
 import type { HookMoment } from '../hooks/types.ts';
 import type { TableName } from '../inspection.ts';
@@ -30,9 +31,21 @@ export type AdoptEvent =
       readonly type: 'lock';
       readonly id: string;
       readonly attempt: number;
-      readonly outcome: LockAttempt['outcome'];
+      /** `waiting`: the attempt goes on, and somebody is in its way. */
+      readonly outcome: LockAttempt['outcome'] | 'waiting';
       readonly milliseconds: number;
+      /** Who is in the way, one line each: process, application, login, state, since when, and how its statement begins. */
       readonly blockers: readonly string[];
+      /** The same as data. */
+      readonly sessions: readonly Blocker[];
+    }
+  | {
+      /** It could go on and does not, for now; told again every ten seconds, and once when it is `over`. */
+      readonly type: 'waiting';
+      readonly reason: 'window' | 'replica';
+      readonly message: string;
+      readonly until: Date | null;
+      readonly over?: boolean;
     }
   | {
       readonly type: 'hook';

@@ -6,12 +6,14 @@ import type { Fence, State } from './state.ts';
 /** How long a lease lasts without a heartbeat, in seconds. A runner that was killed frees it at once: its backend is gone. */
 const leaseSeconds = 30;
 const heartbeatMilliseconds = 5000;
+/** A pause is seen within a second. */
+const lookMilliseconds = 400;
 
 type Listen = (event: 'error', listener: (error: Error) => void) => unknown;
 
 export interface Lease {
   readonly fence: Fence;
-  /** Throws when the lease was lost: another runner has taken over. */
+  /** Throws when the lease was lost (another runner has taken over), and when somebody has asked for a pause. */
   assertHeld(): void;
   release(lastError: string | null): Promise<void>;
 }
@@ -26,6 +28,7 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
   const fence: Fence = { runId, runner: randomUUID() };
   const client = await pool.connect();
   let lost: Error | undefined;
+  let paused = false;
   const onLost = (error: Error): void => {
     lost = error;
   };
@@ -44,17 +47,28 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
         lost = error instanceof Error ? error : new Error(String(error));
       }
     };
-    const timer = setInterval(() => void beat(), heartbeatMilliseconds);
-    timer.unref();
+    const look = async (): Promise<void> => {
+      try {
+        paused = await state.isPaused(client, runId);
+      } catch (error) {
+        lost = error instanceof Error ? error : new Error(String(error));
+      }
+    };
+    const timers = [
+      setInterval(() => void beat(), heartbeatMilliseconds),
+      setInterval(() => void look(), lookMilliseconds),
+    ];
+    for (const timer of timers) timer.unref();
     return {
       fence,
       assertHeld() {
         if (lost !== undefined) {
           throw new TenantryError('TNT_ADOPT_RUNNING', 'This process lost its hold on the adoption.', { cause: lost });
         }
+        if (paused) throw new TenantryError('TNT_ADOPT_PAUSED', 'The adoption was paused; its state is kept.');
       },
       async release(lastError) {
-        clearInterval(timer);
+        for (const timer of timers) clearInterval(timer);
         let broken: Error | undefined = lost;
         try {
           if (lost === undefined) await state.dropLease(client, fence, lastError);

@@ -10,7 +10,10 @@ import { type ModeStep, type Phase, type Plan, phases, type Step, type TablePlan
 import { type BackfillOptions, runBackfill } from './backfill-run.ts';
 import { runBatches } from './batches-run.ts';
 import type { OnEvent } from './events.ts';
+import { followUp } from './follow-up.ts';
 import { takeLease } from './lease.ts';
+import { createPace } from './pace.ts';
+import { groupByTable, runGroups } from './parallel.ts';
 import type { RunRow, State, StepRow } from './state.ts';
 import {
   assertGoing,
@@ -43,6 +46,7 @@ export async function runForward(options: EngineOptions, run: RunRow, to: Phase)
   await withLease(options, run, async (context) => {
     await options.hooks.prepare(context, run, to);
     const steps = new Map((await options.state.selectSteps(options.pool, run.id)).map((row) => [row.id, row]));
+    await followUp(context, run, steps);
     for (const phase of phases.slice(0, phases.indexOf(to) + 1)) {
       const open = run.plan.steps.filter((step) => step.phase === phase && steps.get(step.id)?.status !== 'done');
       if (open.length > 0) await options.onEvent({ type: 'phase', phase, steps: open.length });
@@ -118,9 +122,12 @@ async function withLease(
   let failure: string | null = null;
   try {
     const { pool, schema, state, locks, signal, onEvent } = options;
-    await work({ pool, schema, state, lease, locks, signal, onEvent });
+    const going = { lease, signal };
+    const pace = createPace({ pool, options: options.backfill, onEvent, assertGoing: () => assertGoing(going) });
+    await work({ pool, schema, state, lease, locks, signal, onEvent, pace });
   } catch (error) {
-    failure = error instanceof Error ? error.message : String(error);
+    const paused = error instanceof TenantryError && error.code === 'TNT_ADOPT_PAUSED';
+    failure = paused ? null : error instanceof Error ? error.message : String(error);
     throw error;
   } finally {
     await lease.release(failure);
@@ -135,17 +142,41 @@ async function runPhase(
   rows: ReadonlyMap<string, StepRow>,
 ): Promise<void> {
   const findings: Finding[] = [];
-  for (const step of steps) {
-    assertGoing(context);
-    try {
-      findings.push(...(await runStep(options, context, plan, step, rows.get(step.id))));
-    } catch (error) {
-      throw asDrift(error, step);
+  const runAll = async (own: RunContext, group: readonly Step[]): Promise<void> => {
+    for (const step of group) {
+      await own.pace.open();
+      assertGoing(own);
+      try {
+        findings.push(...(await runStep(options, own, plan, step, rows.get(step.id))));
+      } catch (error) {
+        throw asDrift(error, step);
+      }
+      await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table });
     }
-    await options.onEvent({ type: 'step', phase: step.phase, id: step.id, table: step.table });
+  };
+  const parallel = steps[0]?.phase === 'backfill' ? parallelOf(options) : 1;
+  if (parallel === 1) await runAll(context, steps);
+  else {
+    // a table that fails stops the others between two batches
+    const stop = new AbortController();
+    const signal = context.signal === undefined ? stop.signal : AbortSignal.any([context.signal, stop.signal]);
+    const own = { ...context, signal };
+    await runGroups(
+      groupByTable(plan, steps),
+      parallel,
+      (group) => runAll(own, group),
+      () => stop.abort(),
+    );
   }
   if (findings.length > 0) throw verifyFailed(findings);
 }
+
+/** Each table takes a connection; the lease and the looks aside take two. */
+function parallelOf({ pool, backfill }: EngineOptions): number {
+  const max = (pool as { readonly options?: { readonly max?: number } }).options?.max ?? Infinity;
+  return Math.max(1, Math.min(backfill.parallel ?? 2, max - 2));
+}
+
 async function runStep(
   options: EngineOptions,
   context: RunContext,

@@ -2,12 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeBlocker } from '../../database/blockers.ts';
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
-import { type LockOptions, runStatements, withLockRetry } from '../../database/locks.ts';
+import { type LockAttempt, type LockOptions, runStatements, withLockRetry } from '../../database/locks.ts';
 import { type Queryable, type Row, renderSchema, type Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { CheckStep, IndexStep, Step, TransactionStep } from '../plan-types.ts';
 import type { OnEvent } from './events.ts';
 import type { Lease } from './lease.ts';
+import type { Pace } from './pace.ts';
 import type { State } from './state.ts';
 
 /** What every step needs of its run. */
@@ -19,6 +20,7 @@ export interface RunContext {
   readonly locks: LockOptions;
   readonly signal: AbortSignal | undefined;
   readonly onEvent: OnEvent;
+  readonly pace: Pace;
 }
 
 export function lockOptions(context: RunContext, id: string): LockOptions {
@@ -27,19 +29,37 @@ export function lockOptions(context: RunContext, id: string): LockOptions {
     ...(context.signal === undefined ? {} : { signal: context.signal }),
     onAttempt: (attempt) => {
       context.locks.onAttempt?.(attempt);
-      void context.onEvent({
-        type: 'lock',
-        id,
-        attempt: attempt.attempt,
-        outcome: attempt.outcome,
-        milliseconds: attempt.milliseconds,
-        blockers: attempt.blockers.map(describeBlocker),
-      });
+      void tellLock(context, id, attempt);
     },
+    onWaiting: ({ milliseconds, blockers }) =>
+      void tellLock(context, id, { attempt: 1, outcome: 'waiting', milliseconds, blockers }),
   };
 }
 
-export function assertGoing(context: RunContext): void {
+/** Tells of what is in the way, to whoever listens and in the state, where status and SQL find it. */
+export async function tellLock(
+  context: RunContext,
+  id: string,
+  attempt: Omit<LockAttempt, 'outcome'> & { readonly outcome: LockAttempt['outcome'] | 'waiting' },
+): Promise<void> {
+  const blockers = attempt.blockers.map(describeBlocker);
+  if (attempt.outcome !== 'done') {
+    // a help for the reader: the work does not fail over it
+    await context.state.setWaiting(context.pool, context.lease.fence, id, blockers).catch(() => undefined);
+  }
+  const { outcome, milliseconds } = attempt;
+  await context.onEvent({
+    type: 'lock',
+    id,
+    attempt: attempt.attempt,
+    outcome,
+    milliseconds,
+    blockers,
+    sessions: attempt.blockers,
+  });
+}
+
+export function assertGoing(context: Pick<RunContext, 'signal' | 'lease'>): void {
   if (context.signal?.aborted === true)
     throw new TenantryError('TNT_INTERRUPTED', 'The adoption was stopped; its state is kept.');
   context.lease.assertHeld();

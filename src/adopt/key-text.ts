@@ -51,3 +51,7 @@ export function keyAmong(value: string, type: string, parameter: string): string
   if (plain === 'text' || plain === 'character varying') return `${value} = any (${parameter}::text[])`;
   return `${stableText(value, type)} = any (${parameter}::text[])`;
 }
+
+/** The organization of a key, as SQL. */
+export const organizationOfKey = (key: string): string =>
+  `(select h.id from tenantry.organizations h where h.key = ${key})`;

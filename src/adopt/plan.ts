@@ -45,7 +45,7 @@ export function planAdoption(
   const graph = graphOf(inspection, classes, decisions);
   const order = parentsFirst(graph);
   const byName = new Map(inspection.tables.map((table) => [table.name, table]));
-  const required = requirements(classes, order);
+  const required = requirements(classes, order, withoutPromise(inspection, decisions, keys));
   const withTenant = new Set(order);
   const tables = classes.map((classification): TablePlan => {
     const facts = byName.get(classification.table);
@@ -149,7 +149,9 @@ function refuseContradictions(
           `Table ${table} gets its tenant from ${key.parent}, which has none: its class is ${byName.get(key.parent)?.class ?? 'unknown'}.`,
         );
       }
-      if (reaches(byName, key.parent, table))
+      // a tree: some other way must lead out of it
+      const tree = key.parent === table && via.some((way) => way.parent !== table);
+      if (!tree && reaches(byName, key.parent, table))
         fail(`Table ${table} gets its tenant from ${key.parent}, and ${key.parent} from ${table}: a circle.`);
     }
   }
@@ -165,16 +167,31 @@ function reaches(byName: ReadonlyMap<TableName, Classification>, from: TableName
   return false;
 }
 
+/** Tables whose rows may wait for a tenant: a key may come before its organization, or be null. */
+function withoutPromise(inspection: Inspection, { query }: PlanDecisions, keys: OrganizationKeys): Set<TableName> {
+  const mayBeNull = (table: TableName, name: string): boolean =>
+    inspection.tables.find((t) => t.name === table)?.columns.find((c) => c.name === name)?.notNull !== true;
+  return new Set(
+    Object.entries(keys).flatMap(([table, held]) =>
+      query !== undefined || held.some(({ name }) => mayBeNull(table, name)) ? [table] : [],
+    ),
+  );
+}
+
 const ranks: readonly Required[] = ['at once', 'at commit', 'never'];
 
 /** A table cannot promise more than its parent does. */
-function requirements(classes: readonly Classification[], order: readonly TableName[]): Map<TableName, Required> {
+function requirements(
+  classes: readonly Classification[],
+  order: readonly TableName[],
+  loose: ReadonlySet<TableName>,
+): Map<TableName, Required> {
   const byName = new Map(classes.map((c) => [c.table, c]));
   const result = new Map<TableName, Required>();
   for (const table of order) {
     const { via, class: kind, rule } = byName.get(table) ?? { via: [], class: 'shared' as const };
     const own =
-      kind !== 'root' && mayQuarantine(rule)
+      (kind !== 'root' && mayQuarantine(rule)) || loose.has(table)
         ? 2
         : kind === 'root' || via.length === 0
           ? 0

@@ -20,6 +20,8 @@ export interface TenantGraph {
   readonly nodes: ReadonlyMap<TableName, TenantNode>;
   /** The columns that hold the organization's key: in the root, or in the tables that a mapping names. */
   readonly keys: OrganizationKeys;
+  /** What stands for a key of a mapping, as SQL: the organization, or the key where there is one of it. */
+  readonly byKey?: ((key: string) => string) | undefined;
   /** The organization that takes a table's orphans, as SQL. */
   readonly orphan?: (decision: OrphanDecision) => string | undefined;
 }
@@ -85,7 +87,11 @@ export function tenantOfRow(
   if (ended !== undefined) return { joins: [], expression: ended };
   const node = graph.nodes.get(table);
   const held = graph.keys[table];
-  if (held !== undefined) return { joins: [], expression: organizationKey(alias, held) };
+  if (held !== undefined) {
+    const key = organizationKey(alias, held);
+    const own = { joins: [], expression: graph.byKey?.(key) ?? key };
+    return node?.class === 'root' ? own : applyRule(graph, table, alias, aliases, end, own);
+  }
   if (node?.rule !== undefined && node.via.length === 0 && node.rule.usedBy.length > 0)
     return tenantByUse(graph, table, node.rule, alias, aliases);
   const routes = (node?.via ?? []).map((key) => tenantByKey(graph, key, alias, aliases, end));
@@ -106,10 +112,38 @@ export function tenantByKey(
   end: RouteEnd = () => undefined,
 ): JoinedExpression {
   const parent = aliases();
+  if (key.parent === key.table && end(key.parent, parent) === undefined)
+    return climbTree(graph, key, alias, aliases, end);
   const above = tenantOfRow(graph, key.parent, parent, aliases, end);
   return {
     joins: [`left join ${parentRows(key)} ${parent} on ${joinCondition(key, alias, parent)}`, ...above.joins],
     expression: above.expression,
+  };
+}
+
+/** Levels of a tree that are climbed; a circle in the data ends there too. */
+const highest = 100;
+
+/** A key to the row's own table: the nearest row above it that another of its ways leads from. */
+function climbTree(
+  graph: TenantGraph,
+  key: ForeignKey,
+  alias: string,
+  aliases: Aliases,
+  end: RouteEnd,
+): JoinedExpression {
+  const { table } = key;
+  const node = graph.nodes.get(table);
+  if (node === undefined) return { joins: [], expression: 'null' };
+  const others = { ...node, via: node.via.filter((way) => way.parent !== table) };
+  const [up, row] = [aliases(), aliases()];
+  const above = tenantOfRow({ ...graph, nodes: new Map([...graph.nodes, [table, others]]) }, table, up, aliases, end);
+  return {
+    joins: [],
+    expression: `(select ${above.expression} from (with recursive ${row} as (
+        select a.*, 1 as tenantry_level from ${parentRows(key)} a where ${joinCondition(key, alias, 'a')}
+        union all select b.*, ${row}.tenantry_level + 1 from ${row} join ${parentRows(key)} b on ${joinCondition(key, row, 'b')} where ${row}.tenantry_level < ${highest})
+      select * from ${row}) ${up} ${above.joins.join(' ')} where ${above.expression} is not null order by ${up}.tenantry_level limit 1)`,
   };
 }
 

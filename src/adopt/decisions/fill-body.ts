@@ -1,5 +1,6 @@
 import { ident, literal } from '../../database/sql.ts';
 import type { ForeignKey } from '../inspection.ts';
+import { organizationKey } from '../key-text.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import { orphansFunction } from '../steps/names.ts';
 import { isOrphan, keyIn, organizationSlug, rowText } from './rule.ts';
@@ -26,7 +27,7 @@ export function decidedBody(plan: Plan, table: TablePlan, lookUp: LookUp, start:
 begin
 ${start}${table.via.map((key) => lookUp(key, 'v_tenant')).join('')}${judgement(table, lookUp)}  if not v_quarantine and v_tenant is null then
     -- its parent is there and has no tenant: the row waits with it
-    v_quarantine := not (${isOrphan(table.via, 'new')});
+    v_quarantine := not (${orphaned(plan, table)});
   end if;
   if v_quarantine then
     v_tenant := null;
@@ -44,11 +45,17 @@ ${released}    new.${column} := v_tenant;
   end if;
   if new.${column} is not null and new.${column} <> v_tenant
      and (tg_op = 'INSERT' or new.${column} is distinct from old.${column}) then
-    raise exception 'tenantry: % of % contradicts %', ${literal(plan.column)}, ${literal(table.table)}, ${literal(table.via.map((k) => k.parent).join(', '))} using errcode = '23514';
+    raise exception 'tenantry: % of % contradicts %', ${literal(plan.column)}, ${literal(table.table)}, ${literal(table.via.length === 0 ? 'the key of its organization' : table.via.map((k) => k.parent).join(', '))} using errcode = '23514';
   end if;
   new.${column} := v_tenant;
   return new;
 end `;
+}
+
+/** Nothing that the row names is there. A key of a mapping that has no organization yet is like a parent that waits. */
+function orphaned(plan: Plan, table: TablePlan): string {
+  const held = plan.keys[table.table];
+  return held === undefined ? isOrphan(table.via, 'new') : `${organizationKey('new', held)} is null`;
 }
 
 function judgement(table: TablePlan, lookUp: LookUp): string {

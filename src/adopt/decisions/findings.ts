@@ -11,6 +11,7 @@ import {
   tenantByKey,
   tenantOfRow,
 } from '../tenant-sql.ts';
+import { knownKey } from '../memberships/read-sql.ts';
 import { isOrphan, keyIn, rowText, organizationSlug, usesOf, wrongBySql } from './rule.ts';
 
 export type FindingKind = 'joins tenants' | 'no tenant' | 'shared row' | 'copy breaks unique' | 'wrong tenant';
@@ -55,6 +56,7 @@ function eyesOf(plan: Plan, table: TableName, sight: Sight): Eyes {
   const graph: TenantGraph = {
     nodes,
     keys: plan.keys,
+    byKey: plan.mapping === null ? undefined : knownKey(plan),
     orphan: (decision) => {
       const slug = organizationSlug(decision);
       return slug === undefined ? undefined : literal(`organization:${slug}`);

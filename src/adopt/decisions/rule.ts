@@ -1,6 +1,6 @@
 import { ident, literal } from '../../database/sql.ts';
 import type { ForeignKey, TableName } from '../inspection.ts';
-import { stableText } from '../key-text.ts';
+import { organizationOfKey, stableText } from '../key-text.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import { orphansFunction } from '../steps/names.ts';
 import {
@@ -96,7 +96,9 @@ export function applyRule(
     if (decision === 'quarantine') branches.push(`when (${own.expression}) <> ${follow(way)} then null`);
   }
   const orphan = graph.orphan?.(rule.orphans);
-  if (orphan !== undefined) branches.push(`when ${isOrphan(node.via, alias)} then ${orphan}`);
+  // without a way of its own the row holds the organization's key
+  const lost = node.via.length === 0 ? `(${own.expression}) is null` : isOrphan(node.via, alias);
+  if (orphan !== undefined) branches.push(`when ${lost} then ${orphan}`);
   return {
     joins,
     expression: branches.length === 0 ? own.expression : `case ${branches.join(' ')} else ${own.expression} end`,
@@ -156,10 +158,11 @@ export function tenantByUse(
 }
 
 /** The graph of a plan whose tables have their columns, and the organization that takes a table's orphans. */
-export function columnGraph(plan: Pick<Plan, 'tables' | 'keys'>): TenantGraph {
+export function columnGraph(plan: Pick<Plan, 'tables' | 'keys' | 'mapping'>): TenantGraph {
   return {
     nodes: new Map(plan.tables.map((t) => [t.table, t])),
     keys: plan.keys,
+    byKey: plan.mapping === null ? undefined : organizationOfKey,
     orphan: (decision) => {
       const slug = organizationSlug(decision);
       return slug === undefined ? undefined : `${orphansFunction(slug)}()`;
@@ -167,16 +170,20 @@ export function columnGraph(plan: Pick<Plan, 'tables' | 'keys'>): TenantGraph {
   };
 }
 
-/** The tenant of the row `alias` by its parents' columns: as decided, and by the ways of `via` alone. */
+/**
+ * The tenant of the row `alias` by its parents' columns: as decided, and by the ways of `via` alone. `climb`: rows of its own table
+ * may have no column yet, so a tree is climbed.
+ */
 export function tenantByColumns(
   plan: Plan,
   table: TablePlan,
   alias: string,
   aliases: Aliases,
+  { climb = false } = {},
 ): { readonly decided: JoinedExpression; readonly plain: JoinedExpression } {
   const graph = columnGraph(plan);
   const column = ident(plan.column);
-  const end: RouteEnd = (_name, at) => (at === alias ? undefined : `${at}.${column}`);
+  const end: RouteEnd = (name, at) => (at === alias || (climb && name === table.table) ? undefined : `${at}.${column}`);
   const plainGraph = { ...graph, nodes: new Map([...graph.nodes, [table.table, withoutRule(table)]]) };
   return {
     decided: tenantOfRow(graph, table.table, alias, aliases, end),

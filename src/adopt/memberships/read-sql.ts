@@ -105,3 +105,9 @@ export function oldRoles(source: MembershipSource): string | null {
   const elements = source.rolesArray === 'json' ? jsonElements(roles) : `pg_catalog.unnest(${roles})`;
   return `select distinct v.value::text as role from ${from} s cross join lateral ${elements} v(value)`;
 }
+
+/** A key where the mapping query knows it, before there is an organization; null else. */
+export const knownKey =
+  (plan: Plan) =>
+  (key: string): string =>
+    `case when ${key} in (select x.key from (${rootKeys(plan)}) x) then ${key} end`;

@@ -2,12 +2,14 @@ import { ident, type Statement } from '../../database/sql.ts';
 import type { TableName, TriggerFacts } from '../inspection.ts';
 import type { BackfillStep, Phase, Plan, Step, TablePlan } from '../plan-types.ts';
 import { organizationKey } from '../key-text.ts';
+import { isByUse, planClaims } from '../decisions/use.ts';
 import { isRuled, tenantByColumns } from '../decisions/rule.ts';
 import { createAliases, joinCondition, parentRows } from '../tenant-sql.ts';
 import { backfillSetting, planUnguard } from './fill.ts';
 
 /**
- * One stripe of a window of pages: rows whose line pointer leaves the residue `$4` modulo `$3`. Between two stripes the server
+ * One stripe of a window of pages: rows whose line pointer (its low byte is the last of a place's binary form, the cheapest way to
+ * it) leaves the residue `$4` modulo `$3`. Between two stripes the server
  * prunes what the first one left behind, so that the later ones stay in the page and touch no index.
  */
 export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phase: Phase): BackfillStep {
@@ -27,7 +29,7 @@ export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phas
     up: [
       {
         purpose: `${plan.column} of ${leaf}, window by window`,
-        text: `update only ${leaf} t set ${column} = ${value} where t.ctid >= pg_catalog.format('(%s,0)', $1::bigint)::pg_catalog.tid and t.ctid < pg_catalog.format('(%s,0)', $2::bigint)::pg_catalog.tid and t.${column} is null and pg_catalog.mod(((t.ctid::text::point)[1])::int, $3::int) = $4::int`,
+        text: `update only ${leaf} t set ${column} = ${value} where t.ctid >= pg_catalog.format('(%s,0)', $1::bigint)::pg_catalog.tid and t.ctid < pg_catalog.format('(%s,0)', $2::bigint)::pg_catalog.tid and t.${column} is null and pg_catalog.mod(pg_catalog.get_byte(pg_catalog.tidsend(t.ctid), 5), $3::int) = $4::int`,
       },
     ],
     down: [],
@@ -35,8 +37,9 @@ export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phas
 }
 
 function parentValue(plan: Plan, table: TablePlan): string {
-  if (isRuled(table.rule)) {
-    const { decided } = tenantByColumns(plan, table, 't', createAliases());
+  const tree = table.via.some((key) => key.parent === table.table);
+  if (tree || isRuled(table.rule) || plan.keys[table.table] !== undefined) {
+    const { decided } = tenantByColumns(plan, table, 't', createAliases(), { climb: tree });
     return `(select ${decided.expression} from (values (1)) one ${decided.joins.join(' ')})`;
   }
   const column = ident(plan.column);
@@ -53,23 +56,28 @@ export function planBackfill(plan: Plan, table: TablePlan, triggers: readonly Tr
   const before: Step[] = [];
   const after: Step[] = [];
   if (suspended.length > 0) {
-    const originals = suspended.flatMap(original);
+    const originals = suspended.flatMap((trigger) => asIs(trigger));
     before.push({
       ...base,
       id: `backfill/${table.table}/suspend`,
-      up: suspended.flatMap((trigger) => guarded(trigger)),
+      up: suspended.flatMap((trigger) => asleep(trigger)),
       down: originals,
     });
     after.push({
       ...base,
       id: `backfill/${table.table}/resume`,
       up: originals,
-      down: suspended.flatMap((trigger) => guarded(trigger)),
+      down: suspended.flatMap((trigger) => asleep(trigger)),
     });
   }
   const unguard = planUnguard(plan, table);
   after.push({ ...base, id: `backfill/${table.table}/unguard`, up: unguard.up, down: unguard.down });
-  const rows = table.class === 'root' ? [] : table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'backfill'));
+  const rows =
+    table.class === 'root'
+      ? []
+      : isByUse(table)
+        ? planClaims(plan, table)
+        : table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'backfill'));
   return [...before, ...rows, ...after];
 }
 
@@ -83,11 +91,12 @@ export function wouldFire(trigger: TriggerFacts): boolean {
   );
 }
 
-function original(trigger: TriggerFacts): Statement[] {
+export function asIs(trigger: TriggerFacts): Statement[] {
   return withState(trigger, replaceable(trigger.definition), 'the trigger as it was');
 }
 
-function guarded(trigger: TriggerFacts): Statement[] {
+/** The trigger with a condition: it does not fire for what a backfill writes. */
+export function asleep(trigger: TriggerFacts): Statement[] {
   const definition = replaceable(trigger.definition);
   const at = definition.lastIndexOf(' EXECUTE FUNCTION ');
   const guard = `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`;

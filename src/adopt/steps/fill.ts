@@ -12,12 +12,13 @@ import {
   type TenantGraph,
   tenantOfRow,
 } from '../tenant-sql.ts';
-import { columnGraph, isRuled } from '../decisions/rule.ts';
+import { columnGraph, isRuled, organizationSlug } from '../decisions/rule.ts';
 import { decidedBody, decidingKeys } from '../decisions/fill-body.ts';
 import { mayBeWithout } from '../decisions/follows.ts';
+import { isByUse, planUse } from '../decisions/use.ts';
 import { keysFromChildren } from './children.ts';
 import { computeGenerated, storedColumns } from './generated.ts';
-import { functionName, triggerNames } from './names.ts';
+import { functionName, orphansFunction, triggerNames } from './names.ts';
 import { triggerFunction } from './trigger-function.ts';
 
 /** While a backfill runs, its own statements carry this setting: they bring the value themselves, set by set. */
@@ -48,9 +49,11 @@ export function planFill(plan: Plan, table: TablePlan, guarded = true): UpDown {
     triggers.push(settleTrigger(plan, table));
   }
   const { insert, update, cascade, settle } = triggerNames;
+  const use = planUse(plan, table);
   return {
-    up: [...functions.flatMap((f) => f.up), ...triggers],
+    up: [...functions.flatMap((f) => f.up), ...triggers, ...use.up],
     down: [
+      ...use.down,
       ...[insert, update, cascade, settle].map((name) => ({
         purpose: 'as before',
         text: `drop trigger if exists ${name} on ${table.table}`,
@@ -67,8 +70,8 @@ export function planUnguard(plan: Plan, table: TablePlan): UpDown {
 
 function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement[] {
   const column = ident(plan.column);
-  const keys =
-    table.class === 'root' ? (plan.root?.key ?? []) : [...table.via, ...decidingKeys(table)].flatMap(keyColumns);
+  const held = (plan.keys[table.table] ?? []).map(({ name }) => name);
+  const keys = [...held, ...[...table.via, ...decidingKeys(table)].flatMap(keyColumns)];
   const changed = storedColumns(table, keys).map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`);
   const condition = [`new.${column} is null`, `new.${column} is distinct from old.${column}`, ...changed].join(' or ');
   const guard = guarded ? ` and pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'` : '';
@@ -98,7 +101,15 @@ begin
     if new.${column} is distinct from old.${column} then
       raise exception 'tenantry: % of a row of % cannot change', ${literal(plan.column)}, ${literal(table.table)} using errcode = '23514';
     end if;
-    update tenantry.organizations set key = ${key('new')} where id = old.${column} and key = ${key('old')};
+    begin
+      update tenantry.organizations set key = ${key('new')} where id = old.${column} and key = ${key('old')};
+    exception when unique_violation or not_null_violation then
+      -- another organization has that key (of a row that is gone): the old application goes on, and verify lists the row
+      null;
+    end;
+    return new;
+  end if;
+  if ${key('new')} is null then
     return new;
   end if;
   v_tenant := tenantry.adopt_organization(${key('new')}, ${label});
@@ -136,6 +147,9 @@ ${climb}  end if;\n`;
 }
 
 function childBody(plan: Plan, table: TablePlan): string {
+  if (isByUse(table)) return byUseBody(plan, table);
+  if (plan.mapping !== null && plan.keys[table.table] !== undefined)
+    return decidedBody(plan, table, (key, variable) => lookUps(plan, key, variable), ownKey(plan, table));
   if (table.via.length > 0 && (isRuled(table.rule) || mayBeWithout(plan, table)))
     return decidedBody(plan, table, (key, variable) => lookUps(plan, key, variable), computeGenerated(table));
   const column = ident(plan.column);
@@ -160,6 +174,32 @@ ${computeGenerated(table)}${table.via.map((key) => lookUps(plan, key)).join('')}
 end `;
 }
 
+/** A row that holds the key of its organization asks nobody else. */
+function ownKey(plan: Plan, table: TablePlan): string {
+  const key = organizationKey('new', plan.keys[table.table] ?? []);
+  const slug = organizationSlug(table.rule?.orphans ?? 'stop');
+  const home =
+    slug === undefined
+      ? ''
+      : `  if v_tenant is null and ${key} is not null then\n    v_tenant := ${orphansFunction(slug)}();\n  end if;\n`;
+  return `${computeGenerated(table)}  select h.id into v_tenant from tenantry.organizations h where h.key = ${key};\n${home}`;
+}
+
+/** No way of its own: who writes it has it, until somebody else uses it. */
+function byUseBody(plan: Plan, table: TablePlan): string {
+  const column = ident(plan.column);
+  const kept =
+    table.rule?.sharedRows === 'quarantine'
+      ? ''
+      : `  else\n    new.${column} := coalesce(new.${column}, old.${column});\n`;
+  return `begin
+  if tg_op = 'INSERT' then
+    new.${column} := coalesce(new.${column}, tenantry.context_tenant());
+${kept}  end if;
+  return new;
+end `;
+}
+
 /** A parent that moved to another tenant takes its rows along, as ON UPDATE CASCADE of a composite key would. */
 function cascadeBody(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
@@ -176,9 +216,10 @@ function cascadeBody(plan: Plan, table: TablePlan): string {
 function cascadeTrigger(plan: Plan, table: TablePlan): Statement {
   const column = ident(plan.column);
   // rows that were in quarantine take along what waited with them; what a backfill fills has children that it fills as well
-  const moved = mayBeWithout(plan, table)
-    ? `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`
-    : `old.${column} is not null`;
+  const moved =
+    table.required === 'never' || mayBeWithout(plan, table)
+      ? `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`
+      : `old.${column} is not null`;
   return {
     purpose: 'a row that moves to another tenant takes along what hangs on it',
     text: `create or replace trigger ${triggerNames.cascade} after update on ${table.table} for each row when (${moved} and old.${column} is distinct from new.${column}) execute function ${functionName('cascade', table.table)}()`,

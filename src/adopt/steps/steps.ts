@@ -1,11 +1,14 @@
 import { ident, type Statement } from '../../database/sql.ts';
 import { policiesOf, replacePolicies } from '../../isolation/policy.ts';
+import { copiedTables, planCopyChecks, planDuplicates } from '../decisions/duplicate.ts';
+import { planOrphanOrganizations } from '../decisions/orphans.ts';
 import type { Inspection } from '../inspection.ts';
 import { planMembershipChecks } from '../memberships/differences.ts';
 import { planMembershipBatches, planMembershipFunctions, planMembershipTriggers } from '../memberships/steps.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { planBackfill } from './backfill.ts';
 import { planColumn, planConstant, planSchemas, planTriggers } from './expand.ts';
+import { planMapping } from './mapping.ts';
 import { planReferences } from './references.ts';
 import { planTighten } from './tighten.ts';
 import { planVerify } from './verify.ts';
@@ -15,6 +18,7 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
   const byName = new Map(plan.tables.map((table) => [table.table, table]));
   const tables = plan.order.flatMap((name) => byName.get(name) ?? []);
   // a mode of the table that others inherit from is theirs too: its policies are put on each of them
+  const copied = new Set(copiedTables(plan).map((table) => table.table));
   const heads = tables.filter((table) => table.inherits.length === 0);
   return [
     ...planSchemas(plan, inspection),
@@ -22,7 +26,11 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
     ...(plan.constant === null ? [] : [planConstant(plan.constant)]),
     // every column before any trigger: a trigger that takes children along finds their columns, on the way back too
     ...ancestorsFirst(tables).map((table) => planColumn(plan, table)),
-    ...tables.flatMap((table) => planTriggers(plan, table)),
+    ...planMapping(plan),
+    ...tables.filter((table) => table.class === 'root').flatMap((table) => planTriggers(plan, table)),
+    // an organization that the root has is found by its slug, not made again
+    ...planOrphanOrganizations(plan),
+    ...tables.filter((table) => table.class !== 'root').flatMap((table) => planTriggers(plan, table)),
     // the organizations are there by now: rows of the root that come later bring theirs
     ...planMembershipTriggers(plan),
     ...planMembershipBatches(plan),
@@ -30,8 +38,14 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
     ...tables.flatMap((table) => planVerify(plan, table)),
     ...(plan.memberships === null ? [] : planMembershipChecks(plan, plan.memberships)),
     ...tables.flatMap((table) => planTighten(plan, table)),
-    ...heads.map((table) => modeStep(plan, table, 'shadow')),
+    ...heads.filter((table) => !copied.has(table.table)).map((table) => modeStep(plan, table, 'shadow')),
+    ...planDuplicates(plan, inspection),
+    // in shadow every row that is yet to be copied would be counted: these tables go there when their copies are made
+    ...heads
+      .filter((table) => copied.has(table.table))
+      .map((table): Step => ({ ...modeStep(plan, table, 'shadow'), phase: 'enforced' })),
     ...tables.flatMap((table) => planReferences(plan, table)),
+    ...planCopyChecks(plan),
     ...heads.map((table) => modeStep(plan, table, 'enforced')),
   ];
 }

@@ -21,6 +21,10 @@ export function planVerify(plan: Plan, table: TablePlan, phase: Phase = 'verify'
     checks.push(finding(table, `${ownRows(table)} t`, `t.${column} is null`, 'rows without a tenant'));
   }
   if (table.class === 'root') {
+    if (table.required === 'never')
+      checks.push(
+        finding(table, `${ownRows(table)} t`, `t.${column} is null`, 'rows without a key, and so without a tenant'),
+      );
     checks.push(
       finding(
         table,
@@ -30,8 +34,24 @@ export function planVerify(plan: Plan, table: TablePlan, phase: Phase = 'verify'
       ),
     );
   }
+  const held = plan.keys[table.table];
+  if (plan.mapping !== null && held !== undefined) {
+    const key = organizationKey('t', held);
+    const rows = `${ownRows(table)} t`;
+    if (table.rule?.orphans === 'stop')
+      checks.push(finding(table, rows, `t.${column} is null`, 'rows without a tenant: no organization has their key'));
+    if (!isRuled(table.rule))
+      checks.push(
+        finding(
+          table,
+          `${rows} join tenantry.organizations o on o.key = ${key}`,
+          `t.${column} is distinct from o.id`,
+          'rows whose organization has another key',
+        ),
+      );
+  }
   const first = firstWay(table.via);
-  if (isRuled(table.rule)) checks.push(asDecided(plan, table));
+  if (table.via.length > 0 && isRuled(table.rule)) checks.push(asDecided(plan, table));
   else for (const key of first) checks.push(agreement(plan, table, key));
   for (const { key, decision } of table.rule?.ways ?? table.checks.map((check) => ({ key: check, decision: 'stop' }))) {
     if (decision === 'stop' && !first.includes(key)) checks.push(agreement(plan, table, key));

@@ -80,4 +80,21 @@ describe('D4: policies on resources, in every mode', () => {
       await pool.end();
     }
   });
+
+  it('a list shows the same the first and the second time, in every mode', async () => {
+    const { a, pool, isolation } = await fixtureOfTwo();
+    const member = await a.member();
+    const names = () => a.as(member, async () => (await f.resources.list()).items.map((r) => r.name));
+    try {
+      await a.asAdmin(() => f.resources.create({ type: 'tag', name: 'private', workspaceId: a.workspaceId }));
+      await isolation.shadow(table);
+      expect([await names(), await names()]).toEqual([['x'], ['x']]);
+      await isolation.off(table);
+      expect([await names(), await names()]).toEqual([['x'], ['x']]);
+      await isolation.enforce(table, { force: true });
+      expect([await names(), await names()]).toEqual([['x'], ['x']]);
+    } finally {
+      await pool.end();
+    }
+  });
 });

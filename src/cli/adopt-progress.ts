@@ -54,6 +54,9 @@ export function adoptProgress(terminal: Terminal): { onEvent(event: AdoptEvent):
               ),
             );
           break;
+        case 'waiting':
+          terminal.note(terminal.paint(event.over ? 'dim' : 'warn', event.message));
+          break;
         case 'log':
           terminal.note(`${terminal.paint('dim', event.hook)}: ${event.message}`);
           break;

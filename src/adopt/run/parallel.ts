@@ -31,9 +31,11 @@ export function groupByTable(plan: Plan, steps: readonly Step[]): readonly Group
       continue;
     }
     const own = parents.get(step.table ?? '') ?? [];
+    // a table that no key leads up from gets its rows from whoever uses them
+    if (own.length === 0) barriers.add(groups.length);
     const needed = before.filter((i) => {
       const table = groups[i]?.table ?? null;
-      if (barriers.has(i) || table === step.table) return true;
+      if (barriers.has(i) || own.length === 0 || table === step.table) return true;
       return table !== null && own.includes(table) && (places.get(table) ?? 0) < place;
     });
     groups.push({ table: step.table, steps: [step], after: new Set(needed) });

@@ -3,6 +3,7 @@ import { classifyCommand } from './classify.ts';
 import { hooksCommand } from './hooks.ts';
 import { inspectCommand } from './inspect.ts';
 import { legacyLoginCommand } from './legacy-login.ts';
+import { pauseCommand, resumeCommand } from './pause.ts';
 import { planCommand } from './plan.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
@@ -17,6 +18,8 @@ export const adoptCommands: readonly Command[] = [
   runCommand,
   statusCommand,
   verifyCommand,
+  pauseCommand,
+  resumeCommand,
   undoCommand,
   hooksCommand,
   legacyLoginCommand,

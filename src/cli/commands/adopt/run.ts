@@ -5,6 +5,7 @@ import { adoptProgress } from '../../adopt-progress.ts';
 import type { Command } from '../../command.ts';
 import { hookAnswers, hooksOf, hooksOptions, revealing, yesOption } from './hooks-options.ts';
 import { printDryRun } from './dry-run.ts';
+import { paceOf, paceOptions } from './pace-options.ts';
 import { adoptOf, fileOption, phaseOf, planFile } from './shared.ts';
 
 export const runCommand: Command = {
@@ -14,13 +15,14 @@ export const runCommand: Command = {
   examples: [
     'tenantry adopt run --to shadow',
     'tenantry adopt run',
-    'tenantry adopt run --max-rate 20000',
+    'tenantry adopt run --max-rate 20000 --window 22:00-06:00 --time-zone Europe/Berlin',
+    'tenantry adopt run --max-lag 16MB --parallel 4',
     'tenantry adopt run --hooks hooks.ts --dry-run',
   ],
   options: {
     ...fileOption,
     to: { type: 'string', value: 'PHASE', help: 'Stop after this phase. Defaults to enforced.' },
-    'max-rate': { type: 'string', value: 'ROWS', help: 'At most this many rows a second in the backfill.' },
+    ...paceOptions,
     force: {
       type: 'boolean',
       help: 'Go on although preflight found blockers, or shadow confirmed statements that change.',
@@ -45,22 +47,22 @@ export const runCommand: Command = {
     }
     const plan = text === undefined || resumes ? null : (await adopt.plan(text)).plan;
     const to = phaseOf(input.option('to'), 'enforced');
+    const pace = paceOf(input);
     const force = input.flag('force');
     if (input.flag('dry-run')) return printDryRun(terminal, await adopt.dryRun(plan, { to, force }));
     const progress = adoptProgress(terminal);
     const reveals = revealing(terminal);
-    const maxRate = input.number('max-rate');
     const result = await adopt
       .run(plan, {
         to,
         force,
         ...hookAnswers(input),
+        ...pace,
         signal: input.signal,
         onEvent(event) {
           progress.onEvent(event);
           reveals.onEvent(event);
         },
-        ...(maxRate === undefined ? {} : { maxRate }),
       })
       .catch((error: unknown) => {
         reveals.end();

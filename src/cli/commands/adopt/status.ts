@@ -16,6 +16,12 @@ export const statusCommand: Command = {
     terminal.line(
       `${found.status === 'open' ? found.phase : 'undone'}${found.running ? ', a process is working on it' : ''}, begun ${found.startedAt.toISOString()}`,
     );
+    if (found.pausedAt !== null)
+      terminal.line(
+        `${terminal.paint('warn', 'paused')} since ${found.pausedAt.toISOString()}. Next: tenantry adopt resume`,
+      );
+    for (const { step, blockers } of found.waiting)
+      terminal.line(`${terminal.paint('warn', 'waits')} ${step}: ${blockers.join('; ') || 'blocker gone'}`);
     terminal.table(
       ['phase', 'steps done', 'rows'],
       found.phases.map((phase) => [phase.phase, `${phase.done} of ${phase.steps}`, phase.rows.toLocaleString('en-US')]),

@@ -11,9 +11,10 @@ import { createLegacyLogins } from './compat/legacy-login.ts';
 import { runDry } from './hooks/dry-run.ts';
 import { createPhaseHooks } from './hooks/phase-hooks.ts';
 import { createHookState } from './hooks/queries.ts';
-import { readHooks } from './hooks/read.ts';
+import { readHooks, verifyHooksOf } from './hooks/read.ts';
+import { runVerifyHooks } from './hooks/verify.ts';
 import { inspectDatabase } from './inspect.ts';
-import { makePlan, requireUsableData } from './make-plan.ts';
+import { makePlan, outlook, requireUsableData } from './make-plan.ts';
 import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
 import { type Plan, phases } from './plan-types.ts';
@@ -150,11 +151,16 @@ export function createAdopt({
           // in mid-adoption the catalogue shows our own work: the plan is the one that the run began with
           const open = await state.selectOpenRun(db);
           if (open !== undefined) {
-            const result = planOfRun(open.plan, wanted);
+            const result = { ...planOfRun(open.plan, wanted), ...(await outlook(db, open.plan)) };
             return typeof decisions === 'string' ? { ...result, file: decisions } : result;
           }
           const plan = await makePlan(db, inspection, wanted);
-          return { plan, file: writePlanFile(plan), ...byDecision(await findConflicts(db, plan)) };
+          return {
+            plan,
+            file: writePlanFile(plan),
+            ...byDecision(await findConflicts(db, plan)),
+            ...(await outlook(db, plan)),
+          };
         }),
       ),
 
@@ -221,7 +227,16 @@ export function createAdopt({
         reading(adminPool, async (db) => {
           const run = await state.selectOpenRun(db);
           if (run === undefined) throw noOpenRun();
-          return readAllFindings(db, schema, run.plan);
+          return readAllFindings(db, schema, run);
+        }),
+      ),
+
+    verifyHooks: () =>
+      translated(
+        reading(adminPool, async (db) => {
+          // hooks name their tables as the application does
+          await db.query('set local search_path to default');
+          return runVerifyHooks(db, hooks === undefined ? [] : verifyHooksOf(hooks));
         }),
       ),
 

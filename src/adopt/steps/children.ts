@@ -15,7 +15,7 @@ export function keysFromChildren(
       [...child.via, ...decidingKeys(child)].map((key) => [`${key.name} ${key.when?.value ?? ''}`, key]),
     );
     return [...keys.values()]
-      .filter((key) => key.parent === table && child.table !== table)
+      .filter((key) => key.parent === table && (child.table !== table || child.via.includes(key)))
       .map((key) => ({ child, key, judged }));
   });
 }

@@ -9,10 +9,11 @@ export const triggerNames = {
   update: 'zz_tenantry_fill_update',
   cascade: 'zz_tenantry_cascade',
   settle: 'zz_tenantry_settle',
-  /** Refuses rows without a tenant that no decision accounts for. */
-  guard: 'zz_tenantry_guard',
+  /** Refuses rows without a tenant that no decision accounts for. Behind `settle`, which may still find one. */
+  guard: 'zz_tenantry_unassigned',
   /** Gives a row to the tenant that uses it. */
-  use: 'zz_tenantry_use',
+  useInsert: 'zz_tenantry_use_insert',
+  useUpdate: 'zz_tenantry_use_update',
   // between filling and judging: a reference to a row that is copied per tenant leads to the copy
   pointInsert: 'zz_tenantry_point_insert',
   pointUpdate: 'zz_tenantry_point_update',

@@ -1,4 +1,5 @@
 import { ident, literal } from '../../database/sql.ts';
+import { planPointing } from '../decisions/point.ts';
 import { keyColumns } from '../graph.ts';
 import type { ForeignKey } from '../inspection.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
@@ -20,6 +21,7 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
   const column = ident(plan.column);
   const columns = storedColumns(table, keys.flatMap(keyColumns)).map(ident);
   const changed = [column, ...columns].map((c) => `new.${c} is distinct from old.${c}`).join(' or ');
+  const pointing = planPointing(plan, table);
   const checking = triggerFunction('refs', table, body(plan, table, keys));
   const { refsInsert, refsUpdate } = triggerNames;
   return [
@@ -29,6 +31,8 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
       table: table.table,
       kind: 'transaction',
       up: [
+        // from here on a reference to another tenant's row is refused, and no copy is made for it
+        ...pointing.down.slice(0, 2),
         ...checking.up,
         {
           purpose: 'for new rows',
@@ -45,6 +49,7 @@ export function planReferences(plan: Plan, table: TablePlan): Step[] {
           text: `drop trigger if exists ${trigger} on ${table.table}`,
         })),
         ...checking.down,
+        ...pointing.up,
       ],
     },
   ];

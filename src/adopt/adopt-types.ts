@@ -8,8 +8,9 @@ import type { LegacyLogin } from './compat/legacy-login.ts';
 import type { DryRun } from './hooks/dry-run.ts';
 import type { Confirm } from './hooks/perform.ts';
 import type { HookSummary } from './hooks/queries.ts';
-import type { AdoptHooks } from './hooks/types.ts';
+import type { AdoptHooks, VerifyReport } from './hooks/types.ts';
 import type { Inspection } from './inspection.ts';
+import type { MembershipSummary } from './memberships/check.ts';
 import type { PlanDecisions } from './plan.ts';
 import type { FoundReference, Phase, Plan } from './plan-types.ts';
 import type { PreflightFinding } from './preflight.ts';
@@ -104,6 +105,10 @@ export interface PlanResult {
   readonly conflicts: readonly Conflict[];
   /** The others, with what the plan says about them. */
   readonly decided: readonly Conflict[];
+  /** How many organizations there will be. */
+  readonly organizations: number;
+  /** What the old tables of users and memberships will become; null where the plan declares none. */
+  readonly memberships: MembershipSummary | null;
 }
 
 export interface Adopt {
@@ -134,6 +139,8 @@ export interface Adopt {
   hooks(options?: RunOptions): Promise<number>;
   /** Compares every row's tenant with its parents', now. */
   verify(): Promise<readonly Finding[]>;
+  /** What the hooks of `onVerify` tell, now. */
+  verifyHooks(): Promise<readonly VerifyReport[]>;
   status(): Promise<AdoptStatus | null>;
   /** A run that works now stops between two transactions, within a second; none begins before `resume`. */
   pause(): Promise<{ readonly running: boolean }>;

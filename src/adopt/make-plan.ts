@@ -1,11 +1,12 @@
 import type { Queryable } from '../database/sql.ts';
 import { readUsage } from './data-facts.ts';
+import type { PlanResult } from './adopt-types.ts';
 import type { Inspection } from './inspection.ts';
 import { type PlanDecisions, planAdoption } from './plan.ts';
 import type { Plan } from './plan-types.ts';
 import { withReferences } from './references/confirm.ts';
-import { requireMemberships } from './memberships/check.ts';
-import { requireRootKeys } from './root-keys.ts';
+import { requireMemberships, summarizeMemberships } from './memberships/check.ts';
+import { countOrganizations, requireRootKeys } from './root-keys.ts';
 import { findReferences } from './references/find.ts';
 
 /** The plan by decisions, with what only the data tells: how tables are used, and which columns look like references. */
@@ -25,4 +26,9 @@ export async function makePlan(db: Queryable, inspection: Inspection, decisions:
 export async function requireUsableData(db: Queryable, plan: Plan): Promise<void> {
   await requireRootKeys(db, plan);
   await requireMemberships(db, plan);
+}
+
+/** How many organizations a plan makes, and what becomes of old memberships. Reads only. */
+export async function outlook(db: Queryable, plan: Plan): Promise<Pick<PlanResult, 'organizations' | 'memberships'>> {
+  return { organizations: await countOrganizations(db, plan), memberships: await summarizeMemberships(db, plan) };
 }

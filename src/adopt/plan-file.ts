@@ -34,7 +34,7 @@ export function writePlanFile(plan: Plan): string {
     const keys = labelsOf([...table.checks, ...(table.known ?? [])]);
     const value = document.createNode({
       class: table.class,
-      ...(plan.constant === null && hasTenant(table.class) && table.class !== 'root'
+      ...(plan.constant === null && hasTenant(table.class) && table.via.length > 0
         ? { via: labelsOf(table.via) }
         : {}),
       ...(keys.length === 0 ? {} : { keys }),

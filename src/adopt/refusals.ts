@@ -10,7 +10,7 @@ import type { Plan } from './plan-types.ts';
 import type { PreflightFinding } from './preflight.ts';
 
 /** The plan of the run that is open, when the decisions are the same. @throws TNT_PLAN_DRIFTED */
-export function planOfRun(plan: Plan, wanted: PlanDecisions): PlanResult {
+export function planOfRun(plan: Plan, wanted: PlanDecisions): Omit<PlanResult, 'organizations' | 'memberships'> {
   const same =
     (wanted.column ?? plan.column) === plan.column &&
     (wanted.root ?? null) === (plan.root?.table ?? null) &&

@@ -1,5 +1,5 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { type Adopt, describeConflict, type Plan, type PlanDecisions } from '../../../adopt/index.ts';
+import { type Adopt, describeConflict, type Plan, type PlanDecisions, type PlanResult } from '../../../adopt/index.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command, CommandInput } from '../../command.ts';
 import { acceptCommittedPlan, checkCommittedPlan } from './plan-check.ts';
@@ -40,7 +40,7 @@ export const planCommand: Command = {
     if (input.flag('check')) return checkCommittedPlan(input, adopt, path);
     if (input.flag('accept')) return acceptCommittedPlan(input, adopt, path);
     const decisions = await decisionsOf(input, adopt, path);
-    const { plan, file, conflicts } = await adopt.plan(decisions, { update: true });
+    const { plan, file, conflicts, organizations, memberships } = await adopt.plan(decisions, { update: true });
     if (input.flag('sql')) for (const line of sqlOf(plan)) terminal.line(line);
     else {
       await writeFile(`${path}.new`, file);
@@ -49,6 +49,7 @@ export const planCommand: Command = {
       terminal.line(
         `\n${terminal.paint('good', 'wrote')} ${path}: ${plan.order.length} of ${plan.tables.length} tables get a tenant, ${plan.steps.length} steps`,
       );
+      for (const line of outlookOf(organizations, memberships)) terminal.line(line);
     }
     for (const conflict of conflicts)
       terminal.note(`${terminal.paint('bad', 'conflict')} ${describeConflict(conflict)}`);
@@ -57,7 +58,7 @@ export const planCommand: Command = {
       terminal.note(
         `${terminal.paint('warn', 'undecided')} ${undecided.map((table) => table.table).join(', ')}: decide them in ${path}`,
       );
-    terminal.result({ plan, conflicts });
+    terminal.result({ plan, conflicts, organizations, memberships });
     if (conflicts.length > 0 || undecided.length > 0) return 3;
     if (!input.flag('sql')) terminal.line('Next: read it, commit it, then: tenantry adopt run --to shadow');
     return 0;
@@ -92,6 +93,18 @@ async function decisionsOf(input: CommandInput, adopt: Adopt, path: string): Pro
     ...(constant === undefined ? {} : { constant }),
     ...(column === undefined ? {} : { column }),
   };
+}
+
+/** What it will make, in words. */
+function outlookOf(organizations: number, memberships: PlanResult['memberships']): string[] {
+  const count = (n: number, what: string): string => `${n.toLocaleString('en-US')} ${what}${n === 1 ? '' : 's'}`;
+  const lines = [`It makes ${count(organizations, 'organization')}.`];
+  if (memberships === null) return lines;
+  const { users, memberships: members, withoutAdmin, otherRoles } = memberships;
+  lines.push(`The old tables become ${count(users, 'user')} with ${count(members, 'membership')}.`);
+  if (withoutAdmin > 0) lines.push(`${count(withoutAdmin, 'organization')} will have members and no administrator.`);
+  if (otherRoles.length > 0) lines.push(`Roles that the mapping does not name, so that they become "*": ${otherRoles.join(', ')}.`);
+  return lines;
 }
 
 function sqlOf({ steps }: Plan): string[] {

@@ -23,7 +23,7 @@ import type { Peer } from './scoped/peers.ts';
 // What a query costs that is scoped to a tenant: by hand, by Tenantry, by a transaction around it.
 
 const options = benchOptions();
-const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 7 : 25));
+const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 7 : 15));
 const batch = Number(process.env['BATCH'] ?? (options.quick ? 300 : 2_500));
 
 interface Statement {
@@ -212,9 +212,9 @@ try {
         times: [] as number[][],
       },
     ];
-    for (let round = 0; round < (options.quick ? 4 : 21); round++) {
+    for (let round = 0; round < (options.quick ? 4 : 16); round++) {
       for (const { operation, slow, times } of round % 2 === 0 ? tails : tails.toReversed()) {
-        const one = await openLoop(tailRate, options.quick ? 1 : 3, operation, slow);
+        const one = await openLoop(tailRate, options.quick ? 1 : 2, operation, slow);
         if (round > 0) times.push(one.sort((a, b) => a - b)); // the first round teaches the pool which text is slow
       }
     }

@@ -215,9 +215,14 @@ function cutOff(byName: Map<TableName, Draft>): void {
   for (let changed = true; changed; ) {
     changed = false;
     for (const [name, current] of byName) {
-      if (!hasTenant(current.class) || current.class === 'root' || current.confidence === 'decided') continue;
-      const via = current.via.filter((key) => hasTenant(byName.get(key.parent)?.class));
-      if (via.length === current.via.length) continue;
+      if (!hasTenant(current.class) || current.class === 'root') continue;
+      const decided = current.confidence === 'decided';
+      // what a person named is not dropped silently; of a polymorphic pair the targets with a tenant are what was meant
+      const leading = current.via.filter(
+        (key) => hasTenant(byName.get(key.parent)?.class) || (decided && key.when === undefined),
+      );
+      const via = leading.every((key) => key.parent === name) ? [] : leading;
+      if (via.length === current.via.length || (decided && via.length === 0)) continue;
       changed = true;
       const through = current.via.find((key) => !via.includes(key))?.parent ?? '';
       byName.set(

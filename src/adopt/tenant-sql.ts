@@ -155,7 +155,11 @@ export function parentsFirst(graph: TenantGraph): TableName[] {
     if (state.has(table)) return;
     state.set(table, 'open');
     for (const key of graph.nodes.get(table)?.via ?? []) visit(key.parent);
-    for (const key of graph.nodes.get(table)?.rule?.usedBy ?? []) visit(key.table);
+    const rule = graph.nodes.get(table)?.rule;
+    for (const key of rule?.usedBy ?? []) visit(key.table);
+    // what decides about a row's tenant beside its ways; where that is a circle, the way up is climbed
+    for (const way of rule?.ways ?? []) if (way.decision === 'quarantine') visit(way.key.parent);
+    for (const row of rule?.rows ?? []) if (row.way !== null) visit(row.way.parent);
     state.set(table, 'done');
     order.push(table);
   };

@@ -17,7 +17,9 @@ export function chooseWays(
   const leads = (key: ForeignKey): boolean => costOf(key.parent) < Infinity;
   const ofLabel = (label: string): ForeignKey[] => {
     const all = keys.filter((key) => keyLabel(key) === label);
-    const leading = all.filter((key) => leads(key) && (key.when === undefined || !leadsBack(inspection, key)));
+    const leading = all.filter(
+      (key) => leads(key) && (key.when === undefined || key.parent === table || !leadsBack(inspection, key)),
+    );
     // a name that leads nowhere is told where all decisions are judged
     return leading.length > 0 ? leading : all;
   };
@@ -29,7 +31,9 @@ export function chooseWays(
   // only from tables that are nearer to the root: so no two tables can get their tenant from each other
   const fallbacks = keys.filter((key) => key !== route.via && costOf(key.parent) < route.cost);
   const rank = (key: ForeignKey): number => costOf(key.parent) + (key.nullable ? 100 : 0);
-  const ordered = [route.via, ...fallbacks.sort((a, b) => rank(a) - rank(b))];
+  // a row of a tree whose top alone names its tenant has that of the row above it
+  const trees = keys.filter((key) => key.parent === table && key.when === undefined);
+  const ordered = [route.via, ...fallbacks.sort((a, b) => rank(a) - rank(b)), ...trees];
   return labelsOf(ordered).flatMap((label) => {
     const own = ordered.filter((key) => keyLabel(key) === label);
     return own.some((key) => key.when !== undefined) ? ofLabel(label) : own;

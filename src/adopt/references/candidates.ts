@@ -119,6 +119,9 @@ function judge(table: TableFacts, column: ColumnFacts, parent: TableFacts): Cand
     const match = itself && namesItself(reading) ? 'exact' : nameMatch(reading.stem, tableWords(parent.table));
     // a whole name that only ends like a table's (unit_price, prices) is no reference to it
     if (match === undefined || (match === 'partial' && reading.suffix === null)) continue;
+    // grades.grade is a grade, and grades.grade_id seldom another row of grades
+    const tree = itself && namesItself(reading);
+    if (itself && !tree && reading.suffix === null) continue;
     const target = targetOf(column, parent, reading.suffix);
     if (target === undefined) continue;
     return {
@@ -126,8 +129,8 @@ function judge(table: TableFacts, column: ColumnFacts, parent: TableFacts): Cand
       columns: [column.name],
       parent: parent.name,
       parentColumns: [target.name],
-      strength: match === 'exact' ? 'strong' : 'weak',
-      reason: itself ? 'named like a place in a tree of its own table' : `named after ${parent.name}`,
+      strength: match === 'exact' && itself === tree ? 'strong' : 'weak',
+      reason: tree ? 'named like a place in a tree of its own table' : `named after ${parent.name}`,
     };
   }
   const [key] = parent.primaryKey;

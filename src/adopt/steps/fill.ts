@@ -215,11 +215,15 @@ function cascadeBody(plan: Plan, table: TablePlan): string {
 
 function cascadeTrigger(plan: Plan, table: TablePlan): Statement {
   const column = ident(plan.column);
-  // rows that were in quarantine take along what waited with them; what a backfill fills has children that it fills as well
+  const live = `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`;
+  const keys = storedColumns(table, [...table.via, ...decidingKeys(table)].flatMap(keyColumns));
+  const repointed = keys.map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`).join(' or ');
   const moved =
     table.required === 'never' || mayBeWithout(plan, table)
-      ? `pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`
-      : `old.${column} is not null`;
+      ? // rows that were in quarantine take along what waited with them; what a backfill fills has children that it fills as well
+        live
+      : // a row that moves before the backfill comes to it may have children that were written since, and theirs
+        `(old.${column} is not null or (${live} and (${repointed} or pg_catalog.pg_trigger_depth() > 0)))`;
   return {
     purpose: 'a row that moves to another tenant takes along what hangs on it',
     text: `create or replace trigger ${triggerNames.cascade} after update on ${table.table} for each row when (${moved} and old.${column} is distinct from new.${column}) execute function ${functionName('cascade', table.table)}()`,

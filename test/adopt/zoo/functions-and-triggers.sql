@@ -14,7 +14,7 @@ begin
 end $$;
 create function add_job(firm int) returns int language sql as 'insert into jobs (firm_id) values (firm) returning id';
 create trigger a_stamp before update on jobs for each row when (old.changes < 1000) execute function stamp();
-create trigger zzz_default before insert on jobs for each row execute function default_firm();
+create trigger default_firm before insert on jobs for each row execute function default_firm();
 create trigger log_insert after insert on jobs for each row execute function log_job();
 create trigger log_update after update on jobs for each row execute function log_job();
 alter table jobs enable always trigger log_update;

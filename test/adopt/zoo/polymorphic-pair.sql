@@ -14,5 +14,5 @@ insert into documents select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0
 insert into comments (commentable_type, commentable_id, body)
   select (array['Order', 'Customer'])[1 + n % 2], case n % 2 when 0 then 1 + (n - 1) % 80 else 1 + (n - 1) % 40 end, 'c' from generate_series(1, 120) n;
 insert into attachments (owner_type, owner_id, file)
-  select 'App\Models\Order', 1 + (n - 1) % 80, 'f' from generate_series(1, 60) n union all
+  select 'App\Models\Order', (1 + (n - 1) % 80)::text, 'f' from generate_series(1, 60) n union all
   select 'App\Models\Document', d.id::text, 'f' from documents d union all select null, null, 'nobody''s';

@@ -40,7 +40,7 @@ export const shapes: readonly Shape[] = [
   },
   {
     name: 'missing-primary-key',
-    decisions: { root: 'public.shops' },
+    decisions: { root: 'public.shops', tables: { 'public.visit_marks': { orphans: 'quarantine' } } },
     classes: { shops: 'root', visits: 'owned shop_id', visit_marks: 'owned shop_id' },
     model: {
       shops: 'select tenant_id, id::text as key from shops',
@@ -202,6 +202,7 @@ export const shapes: readonly Shape[] = [
           to: { 'App\\Models\\Order': 'public.orders(id)', 'App\\Models\\Document': 'public.documents(id)' },
         },
       ],
+      tables: { 'public.attachments': { orphans: 'quarantine' } },
     },
     classes: {
       accounts: 'root',
@@ -241,7 +242,14 @@ export const shapes: readonly Shape[] = [
   },
   {
     name: 'nullable-references',
-    decisions: { root: 'public.clubs' },
+    decisions: {
+      root: 'public.clubs',
+      tables: {
+        'public.events': { orphans: 'quarantine' },
+        'public.notes': { orphans: 'quarantine' },
+        'public.note_reads': { orphans: 'quarantine' },
+      },
+    },
     classes: {
       clubs: 'root',
       members: 'owned club_id',
@@ -421,6 +429,7 @@ export const shapes: readonly Shape[] = [
     decisions: {
       root: 'public.branches',
       references: [{ from: 'public.remarks(about_type, about_id)', to: { branch: 'public.branches(code)' } }],
+      tables: { 'public.remarks': { orphans: 'quarantine' } },
     },
     classes: {
       branches: 'root',
@@ -456,6 +465,11 @@ export const shapes: readonly Shape[] = [
       'semi;colon"quote': 'owned from ($body$)',
       Überweisung: 'owned OrderID',
     },
+    // two tables whose names differ in nothing but the case: each is a guess
+    found: [
+      'public."Überweisung"(OrderID) → public."Order"(ID) medium',
+      'public."Überweisung"(OrderID) → public."order"(id) medium',
+    ],
     model: {
       '"User Group"': 'select tenant_id, "ID"::text as key from "User Group"',
       '"user"': 'select tenant_id, "group"::text as key from "user"',

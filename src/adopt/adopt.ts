@@ -134,6 +134,11 @@ export function createAdopt({
 
     check: (text) => translated(reading(adminPool, (db) => checkPlan(db, schema, state, text))),
 
+    page: (decisions) =>
+      translated(
+        reading(adminPool, async (db) => renderPage({ ...(await planOf(db, decisions, { update: true })), inspection: await inspectDatabase(db, schema) })),
+      ),
+
     accept: (text) =>
       translated(
         (async () => {

@@ -17,6 +17,8 @@ export {
   loadAdoptHooks,
   type OrganizationHook,
   type PhaseHook,
+  type VerifyHook,
+  type VerifyReport,
 } from './hooks/index.ts';
 export type { ForeignKey, Inspection, TableFacts } from './inspection.ts';
 export { type PlanDecisions, planAdoption } from './plan.ts';

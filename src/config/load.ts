@@ -25,12 +25,12 @@ export async function loadConfig({ folder = '.', file }: { folder?: string; file
   return parseConfig(await readModule(path), process.env, path.slice(resolve(folder).length + 1));
 }
 
-/** The default export of a file of JavaScript, TypeScript or JSON, by its absolute path. */
-export async function loadModule(path: string): Promise<unknown> {
+/** The default export of a file of JavaScript, TypeScript or JSON, by its absolute path; `alias` says what TypeScript's imports mean. */
+export async function loadModule(path: string, alias: Record<string, string> = {}): Promise<unknown> {
   if (path.endsWith('.json')) return JSON.parse(await readFile(path, 'utf8')) as unknown;
   if (path.endsWith('ts')) {
     const { createJiti } = await import('jiti'); // Node 20 cannot read TypeScript
-    const loaded = await createJiti(path).import<{ default?: unknown }>(path);
+    const loaded = await createJiti(path, { alias }).import<{ default?: unknown }>(path);
     return loaded.default ?? loaded;
   }
   return ((await import(pathToFileURL(path).href)) as { default?: unknown }).default;

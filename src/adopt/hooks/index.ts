@@ -10,4 +10,6 @@ export {
   type HookOrganization,
   type OrganizationHook,
   type PhaseHook,
+  type VerifyHook,
+  type VerifyReport,
 } from './types.ts';

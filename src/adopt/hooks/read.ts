@@ -1,6 +1,6 @@
 import { TenantryError } from '../../errors.ts';
 import { type Phase, phases } from '../plan-types.ts';
-import type { AdoptHooks, HookContext, HookEntry, HookMoment } from './types.ts';
+import type { AdoptHooks, HookContext, HookEntry, HookMoment, VerifyHook } from './types.ts';
 
 /**
  * The hooks as a list, in their order, checked: JavaScript writes them too.
@@ -11,8 +11,8 @@ export function readHooks(hooks: AdoptHooks | undefined): HookEntry[] {
   if (hooks === undefined) return [];
   const places = asRecord(hooks, 'the hooks');
   for (const field of Object.keys(places)) {
-    if (!['beforePhase', 'afterPhase', 'onOrganization'].includes(field)) {
-      throw invalid(`${field} is none of beforePhase, afterPhase and onOrganization`);
+    if (!['beforePhase', 'afterPhase', 'onOrganization', 'onVerify'].includes(field)) {
+      throw invalid(`${field} is none of beforePhase, afterPhase, onOrganization and onVerify`);
     }
   }
   const entries = [
@@ -22,12 +22,20 @@ export function readHooks(hooks: AdoptHooks | undefined): HookEntry[] {
       entryOf(hook, path, 'organization', 'expand'),
     ),
   ];
+  const checked = listOf(places['onVerify'], 'onVerify').map(([hook, path]) =>
+    entryOf(hook, path, 'organization', 'expand'),
+  );
   const names = new Set<string>();
-  for (const { name } of entries) {
+  for (const { name } of [...entries, ...checked]) {
     if (names.has(name)) throw invalid(`two hooks are named "${name}", and a run tells them apart by their names`);
     names.add(name);
   }
   return entries;
+}
+
+/** The hooks of `adopt verify`; they are checked by {@link readHooks}. */
+export function verifyHooksOf({ onVerify }: AdoptHooks): readonly VerifyHook[] {
+  return onVerify === undefined ? [] : [onVerify].flat();
 }
 
 function ofPhases(value: unknown, moment: HookMoment, path: string): HookEntry[] {

@@ -50,6 +50,22 @@ export interface AdoptHooks {
   readonly afterPhase?: { readonly [P in Phase]?: OneOrMore<PhaseHook> };
   /** Once for each organization that the adoption makes, also for those that come later. */
   readonly onOrganization?: OneOrMore<OrganizationHook>;
+  /** With `adopt verify`: tells counts, and throws for what is not as it should be. */
+  readonly onVerify?: OneOrMore<VerifyHook>;
+}
+
+export interface VerifyHook {
+  readonly name: string;
+  /** Reads only. */
+  run(context: Pick<HookContext, 'tx' | 'log'>): Promise<void> | void;
+}
+
+/** What a hook of `onVerify` told. */
+export interface VerifyReport {
+  readonly name: string;
+  readonly messages: readonly string[];
+  /** Why it is not as it should be. */
+  readonly problem: string | null;
 }
 
 /**

@@ -103,14 +103,13 @@ create table tenantry.adoption_duplicates (
   run_id uuid not null references tenantry.adoption_runs (id) on delete cascade,
   table_name text not null,
   original_key text not null,
-  organization_id uuid not null references tenantry.organizations (id) on delete cascade,
+  organization_id uuid not null,
   new_key text not null,
   created_at timestamptz not null default now(),
   primary key (table_name, original_key, organization_id),
   unique (table_name, new_key)
 );
-comment on table tenantry.adoption_duplicates is 'Rows that were used by several tenants, and the copy of each that a tenant got; undo points back and removes the copies.';
-create index adoption_duplicates_organization on tenantry.adoption_duplicates (organization_id);
+comment on table tenantry.adoption_duplicates is 'Rows that were used by several tenants, and the copy of each that a tenant got; undo points back and removes the copies, but for those that were changed since.';
 create index adoption_duplicates_run on tenantry.adoption_duplicates (run_id);
 
 -- The organization of a root row, made when there is none. Called by the fill trigger of the root table and by the backfill.

@@ -4,6 +4,8 @@ import type { Isolation } from '../isolation/index.ts';
 import type { PlanCheck, PlanDifference } from './check/difference.ts';
 import type { Classification } from './classify.ts';
 import type { Conflict } from './conflicts.ts';
+import type { AdoptRows } from './decisions/adopt-rows.ts';
+import type { KeptCopy, QuarantineCount } from './decisions/quarantine.ts';
 import type { LegacyLogin } from './compat/legacy-login.ts';
 import type { DryRun } from './hooks/dry-run.ts';
 import type { Confirm } from './hooks/perform.ts';
@@ -72,6 +74,8 @@ export interface AdoptStatus {
   /** Steps that cannot get their lock now, each with who is in the way, as in the event `lock`. */
   readonly waiting: readonly { readonly step: string; readonly blockers: readonly string[] }[];
   readonly lastError: string | null;
+  /** Rows that wait without a tenant by a decision; empty before the columns are filled. */
+  readonly quarantine: readonly QuarantineCount[];
   /** Hooks that ran, in their order. */
   readonly hooks: readonly HookSummary[];
   /** Logins of old applications that are one tenant without a context. */
@@ -90,6 +94,8 @@ export interface UndoResult {
   readonly phase: Phase;
   /** Lines in which the schema differs from what it was before the adoption; empty when it is the same. */
   readonly differences: readonly string[];
+  /** Copies of shared rows that were changed since they were made: they stay, with what refers to them. */
+  readonly kept: readonly KeptCopy[];
 }
 
 export interface PlanOptions {
@@ -111,7 +117,7 @@ export interface PlanResult {
   readonly memberships: MembershipSummary | null;
 }
 
-export interface Adopt {
+export interface Adopt extends AdoptRows {
   /** What is in the database, which tables could be the tenant, and which columns look like references that no constraint declares. */
   inspect(): Promise<{
     inspection: Inspection;
@@ -122,6 +128,8 @@ export interface Adopt {
   classify(decisions: PlanDecisions): Promise<readonly Classification[]>;
   /** The plan by decisions, or by the text of a plan file that a person may have edited. Reads only. */
   plan(decisions: PlanDecisions | string, options?: PlanOptions): Promise<PlanResult>;
+  /** The plan as one HTML file: tables by class as a picture, each with its reason, and the phases. Reads only. */
+  page(decisions: PlanDecisions | string): Promise<string>;
   /** Compares the text of a committed plan file with the database, before, in and after an adoption. Reads only. */
   check(text: string): Promise<PlanCheck>;
   /** Tells the database what the committed file says about tables and foreign keys that came after the adoption. @returns what is new of it */

@@ -4,9 +4,11 @@ import type { PoolLike } from '../database/kernel.ts';
 import type { Queryable } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
 import { createIsolation } from '../isolation/index.ts';
-import type { Adopt, AdoptOptions, RunOptions } from './adopt-types.ts';
+import type { Adopt, AdoptOptions, PlanOptions, PlanResult, RunOptions } from './adopt-types.ts';
 import { acceptDecisions, checkPlan } from './check/check.ts';
 import { byDecision, findConflicts } from './conflicts.ts';
+import { createAdoptRows } from './decisions/adopt-rows.ts';
+import { countQuarantine, selectKeptCopies } from './decisions/quarantine.ts';
 import { createLegacyLogins } from './compat/legacy-login.ts';
 import { runDry } from './hooks/dry-run.ts';
 import { createPhaseHooks } from './hooks/phase-hooks.ts';
@@ -14,9 +16,11 @@ import { createHookState } from './hooks/queries.ts';
 import { readHooks, verifyHooksOf } from './hooks/read.ts';
 import { runVerifyHooks } from './hooks/verify.ts';
 import { inspectDatabase } from './inspect.ts';
+import type { Inspection } from './inspection.ts';
 import { makePlan, outlook, requireUsableData } from './make-plan.ts';
 import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
+import { renderPage } from './page/page.ts';
 import { type Plan, phases } from './plan-types.ts';
 import { runPreflight } from './preflight.ts';
 import { conflictsError, pausedError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
@@ -68,6 +72,28 @@ export function createAdopt({
   const planNow = async (db: Queryable, decisions: PlanDecisions): Promise<Plan> => {
     const inspection = await inspectDatabase(db, schema);
     return makePlan(db, inspection, decisions);
+  };
+
+  const planOf = async (
+    db: Queryable,
+    inspection: Inspection,
+    decisions: PlanDecisions | string,
+    options: PlanOptions,
+  ): Promise<PlanResult> => {
+    const wanted = typeof decisions === 'string' ? readPlanFile(decisions, inspection, options) : decisions;
+    // in mid-adoption the catalogue shows our own work: the plan is the one that the run began with
+    const open = await state.selectOpenRun(db);
+    if (open !== undefined) {
+      const result = { ...planOfRun(open.plan, wanted), ...(await outlook(db, open.plan)) };
+      return typeof decisions === 'string' ? { ...result, file: decisions } : result;
+    }
+    const plan = await makePlan(db, inspection, wanted);
+    return {
+      plan,
+      file: writePlanFile(plan),
+      ...byDecision(await findConflicts(db, plan)),
+      ...(await outlook(db, plan)),
+    };
   };
 
   const refuse = (plan: Plan, force: boolean): Promise<void> =>
@@ -136,7 +162,11 @@ export function createAdopt({
 
     page: (decisions) =>
       translated(
-        reading(adminPool, async (db) => renderPage({ ...(await planOf(db, decisions, { update: true })), inspection: await inspectDatabase(db, schema) })),
+        reading(adminPool, async (db) => {
+          const inspection = await inspectDatabase(db, schema);
+          const { plan, conflicts } = await planOf(db, inspection, decisions, { update: true });
+          return renderPage({ plan, inspection, conflicts });
+        }),
       ),
 
     accept: (text) =>
@@ -149,25 +179,7 @@ export function createAdopt({
       ),
 
     plan: (decisions, options = {}) =>
-      translated(
-        reading(adminPool, async (db) => {
-          const inspection = await inspectDatabase(db, schema);
-          const wanted = typeof decisions === 'string' ? readPlanFile(decisions, inspection, options) : decisions;
-          // in mid-adoption the catalogue shows our own work: the plan is the one that the run began with
-          const open = await state.selectOpenRun(db);
-          if (open !== undefined) {
-            const result = { ...planOfRun(open.plan, wanted), ...(await outlook(db, open.plan)) };
-            return typeof decisions === 'string' ? { ...result, file: decisions } : result;
-          }
-          const plan = await makePlan(db, inspection, wanted);
-          return {
-            plan,
-            file: writePlanFile(plan),
-            ...byDecision(await findConflicts(db, plan)),
-            ...(await outlook(db, plan)),
-          };
-        }),
-      ),
+      translated(reading(adminPool, async (db) => planOf(db, await inspectDatabase(db, schema), decisions, options))),
 
     preflight: (plan) => translated(reading(adminPool, (db) => runPreflight(db, plan, schema))),
 
@@ -262,6 +274,7 @@ export function createAdopt({
               ? steps.flatMap(({ id, waiting_for: blockers }) => (blockers === null ? [] : [{ step: id, blockers }]))
               : [],
             lastError: run.last_error,
+            quarantine: run.status === 'open' ? await countQuarantine(adminPool, run.plan, run.phase) : [],
             hooks: await createHookState(schema).selectSummary(adminPool, run.id),
             legacyLogins: await createLegacyLogins(adminPool, schema).list(),
             startedAt: run.started_at,
@@ -278,6 +291,8 @@ export function createAdopt({
           };
         })(),
       ),
+
+    ...createAdoptRows({ adminPool, schema, state }),
 
     pause: () =>
       translated(
@@ -308,7 +323,12 @@ export function createAdopt({
           await state.setPaused(adminPool, run.id, false);
           await withHooks(options, (work) => runUndo(work, run, to));
           const after = await reading(adminPool, (db) => dumpSchema(db, schema));
-          return { phase: to, differences: to === 'preflight' ? compareDumps(run.schema_before, after) : [] };
+          return {
+            phase: to,
+            differences: to === 'preflight' ? compareDumps(run.schema_before, after) : [],
+            kept:
+              phases.indexOf(to) < phases.indexOf('enforced') ? await selectKeptCopies(adminPool, schema, run.id) : [],
+          };
         })(),
       ),
   };

@@ -172,18 +172,22 @@ export function columnGraph(plan: Pick<Plan, 'tables' | 'keys' | 'mapping'>): Te
 
 /**
  * The tenant of the row `alias` by its parents' columns: as decided, and by the ways of `via` alone. `climb`: rows of its own table
- * may have no column yet, so a tree is climbed.
+ * may have no column yet, so a tree is climbed; `unfilled`: nor may those of tables that stand behind it in the order.
  */
 export function tenantByColumns(
   plan: Plan,
   table: TablePlan,
   alias: string,
   aliases: Aliases,
-  { climb = false } = {},
+  { climb = false, unfilled = false } = {},
 ): { readonly decided: JoinedExpression; readonly plain: JoinedExpression } {
   const graph = columnGraph(plan);
   const column = ident(plan.column);
-  const end: RouteEnd = (name, at) => (at === alias || (climb && name === table.table) ? undefined : `${at}.${column}`);
+  // in a circle one of the tables is filled first: it cannot read the other's column yet
+  const later = new Set(unfilled ? plan.order.slice(plan.order.indexOf(table.table) + 1) : []);
+  const open = (name: TableName): boolean => (climb && name === table.table) || (later.has(name) && !byUse(name));
+  const byUse = (name: TableName): boolean => (graph.nodes.get(name)?.rule?.usedBy.length ?? 0) > 0;
+  const end: RouteEnd = (name, at) => (at === alias || open(name) ? undefined : `${at}.${column}`);
   const plainGraph = { ...graph, nodes: new Map([...graph.nodes, [table.table, withoutRule(table)]]) };
   return {
     decided: tenantOfRow(graph, table.table, alias, aliases, end),

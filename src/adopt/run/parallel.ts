@@ -1,3 +1,4 @@
+import { decidingKeys } from '../decisions/fill-body.ts';
 import type { TableName } from '../inspection.ts';
 import type { Plan, Step } from '../plan-types.ts';
 
@@ -14,7 +15,9 @@ interface Group {
  */
 export function groupByTable(plan: Plan, steps: readonly Step[]): readonly Group[] {
   const places = new Map(plan.order.map((table, place) => [table, place]));
-  const parents = new Map(plan.tables.map((table) => [table.table, table.via.map((key) => key.parent)]));
+  const parents = new Map(
+    plan.tables.map((table) => [table.table, [...table.via, ...decidingKeys(table)].map((key) => key.parent)]),
+  );
   const groups: Group[] = [];
   const barriers = new Set<number>();
   for (const step of steps) {

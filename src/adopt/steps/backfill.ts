@@ -39,7 +39,7 @@ export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phas
 function parentValue(plan: Plan, table: TablePlan): string {
   const tree = table.via.some((key) => key.parent === table.table);
   if (tree || isRuled(table.rule) || plan.keys[table.table] !== undefined) {
-    const { decided } = tenantByColumns(plan, table, 't', createAliases(), { climb: tree });
+    const { decided } = tenantByColumns(plan, table, 't', createAliases(), { climb: tree, unfilled: true });
     return `(select ${decided.expression} from (values (1)) one ${decided.joins.join(' ')})`;
   }
   const column = ident(plan.column);

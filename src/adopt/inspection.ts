@@ -56,6 +56,8 @@ export interface TableFacts {
   readonly rows: number;
   readonly bytes: number;
   readonly indexes: number;
+  /** Columns that lead an index. */
+  readonly leadingColumns?: readonly string[];
   readonly columns: readonly ColumnFacts[];
   readonly primaryKey: readonly string[];
   readonly uniques: readonly UniqueFacts[];
@@ -92,6 +94,13 @@ export interface ForeignKey {
   readonly conversions?: readonly Conversion[];
   /** The parent has children by INHERITS: their rows are not those the key means. */
   readonly parentOnly?: true;
+}
+
+export interface PublishedFacts {
+  readonly publication: string;
+  readonly table: TableName;
+  /** Its updates are sent and nothing tells its rows apart: PostgreSQL refuses to update it. */
+  readonly updatesRefused?: boolean;
 }
 
 export interface ViewFacts {
@@ -143,5 +152,5 @@ export interface Inspection {
   /** Foreign tables: never owned, policies do not reach them. */
   readonly foreignTables: readonly string[];
   /** Tables that publications send on. */
-  readonly published: readonly { publication: string; table: TableName }[];
+  readonly published: readonly PublishedFacts[];
 }

@@ -4,6 +4,7 @@ import { inspectDatabase } from './inspect.ts';
 import type { Inspection } from './inspection.ts';
 import type { Plan, TablePlan } from './plan-types.ts';
 import { selectHorizon, selectLeakyIndexes, selectPrivileges, selectStatements } from './preflight-queries.ts';
+import { shapeFindings } from './preflight-shapes.ts';
 import { wouldFire } from './steps/backfill.ts';
 
 export interface PreflightFinding {
@@ -23,6 +24,7 @@ export async function runPreflight(db: Queryable, plan: Plan, schema: string): P
   return [
     ...(await privileges(db, tables)),
     ...structure(inspection, plan, tables),
+    ...shapeFindings(inspection, plan, tables),
     ...(await statistics(db, plan, tables)),
     room(plan, tables),
     ...(await horizon(db)),

@@ -3,6 +3,7 @@ import type {
   ColumnFacts,
   ForeignKey,
   FunctionFacts,
+  PublishedFacts,
   SchemaFacts,
   SequenceFacts,
   TableFacts,
@@ -59,6 +60,8 @@ export async function selectTables(db: Queryable, schema: string): Promise<Table
             (select coalesce(sum(pg_total_relation_size(l.oid)), 0)
              from pg_class l where l.oid = c.oid or (c.relkind = 'p' and l.oid in (select relid from pg_partition_tree(c.oid) where isleaf)))::float8 as bytes,
             (select count(*) from pg_index x where x.indrelid = c.oid)::int as indexes,
+            array(select distinct a.attname::text from pg_index x join pg_attribute a on a.attrelid = c.oid and a.attnum = x.indkey[0]
+                  where x.indrelid = c.oid and x.indisvalid order by 1) as "leadingColumns",
             case when c.relforcerowsecurity then 'forced' when c.relrowsecurity then 'on' else 'off' end as "rowSecurity",
             c.relpersistence = 'u' as unlogged
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -228,14 +231,15 @@ export async function selectForeignAndExtensionTables(
   );
 }
 
-export async function selectPublished(
-  db: Queryable,
-  schema: string,
-): Promise<{ publication: string; table: TableName }[]> {
-  return rowsOf<{ publication: string; table: TableName }>(
+export async function selectPublished(db: Queryable, schema: string): Promise<PublishedFacts[]> {
+  return rowsOf<PublishedFacts & Row>(
     db,
-    `select p.pubname::text as publication, format('%I.%I', p.schemaname, p.tablename) as "table"
-     from pg_publication_tables p where p.schemaname <> $1::text order by 1, 2`,
+    `select p.pubname::text as publication, format('%I.%I', p.schemaname, p.tablename) as "table",
+            coalesce(b.pubupdate and (c.relreplident = 'n' or (c.relreplident = 'd'
+              and not exists (select from pg_index x where x.indrelid = c.oid and x.indisprimary))), false) as "updatesRefused"
+     from pg_publication_tables p join pg_publication b on b.pubname = p.pubname
+     join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+     where p.schemaname <> $1::text order by 1, 2`,
     [schema],
   );
 }

@@ -18,6 +18,7 @@ export const planCommand: Command = {
     'tenantry adopt plan --root public.shops',
     'tenantry adopt plan --constant "System Tenant"',
     'tenantry adopt plan --sql > adopt.sql',
+    'tenantry adopt plan --html plan.html',
     'tenantry adopt plan --check tenantry.plan.yaml',
   ],
   options: {
@@ -26,6 +27,11 @@ export const planCommand: Command = {
     constant: { type: 'string', value: 'NAME', help: 'One organization of this name takes every row.' },
     column: { type: 'string', value: 'NAME', help: 'Name of the tenant column. Defaults to tenant_id.' },
     sql: { type: 'boolean', help: 'Print every statement of every phase and write no file.' },
+    html: {
+      type: 'string',
+      value: 'OUT',
+      help: 'Write the graph of tables, their reasons and the phases as one HTML page, and no plan file.',
+    },
     check: { type: 'boolean', help: 'Compare the committed file with the database and write nothing.' },
     accept: {
       type: 'boolean',
@@ -40,6 +46,13 @@ export const planCommand: Command = {
     if (input.flag('check')) return checkCommittedPlan(input, adopt, path);
     if (input.flag('accept')) return acceptCommittedPlan(input, adopt, path);
     const decisions = await decisionsOf(input, adopt, path);
+    const html = input.option('html');
+    if (html !== undefined) {
+      await writeFile(html, await adopt.page(decisions));
+      terminal.line(`${terminal.paint('good', 'wrote')} ${html}: open it in a browser`);
+      terminal.result({ file: html });
+      return 0;
+    }
     const { plan, file, conflicts, organizations, memberships } = await adopt.plan(decisions, { update: true });
     if (input.flag('sql')) for (const line of sqlOf(plan)) terminal.line(line);
     else {
@@ -83,7 +96,7 @@ async function decisionsOf(input: CommandInput, adopt: Adopt, path: string): Pro
           : `Probably: tenantry adopt plan --root ${best.table} — reasons: tenantry adopt inspect`,
     });
   }
-  if (existing !== undefined && !input.flag('yes') && !input.flag('sql')) {
+  if (existing !== undefined && !input.flag('yes') && !input.flag('sql') && input.option('html') === undefined) {
     throw new TenantryError('TNT_USAGE', `${path} exists, and a new plan would lose its decisions.`, {
       hint: 'Repeat with --yes, or give another --file.',
     });
@@ -103,7 +116,8 @@ function outlookOf(organizations: number, memberships: PlanResult['memberships']
   const { users, memberships: members, withoutAdmin, otherRoles } = memberships;
   lines.push(`The old tables become ${count(users, 'user')} with ${count(members, 'membership')}.`);
   if (withoutAdmin > 0) lines.push(`${count(withoutAdmin, 'organization')} will have members and no administrator.`);
-  if (otherRoles.length > 0) lines.push(`Roles that the mapping does not name, so that they become "*": ${otherRoles.join(', ')}.`);
+  if (otherRoles.length > 0)
+    lines.push(`Roles that the mapping does not name, so that they become "*": ${otherRoles.join(', ')}.`);
   return lines;
 }
 

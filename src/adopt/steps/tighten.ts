@@ -11,7 +11,29 @@ export function planTighten(plan: Plan, table: TablePlan): Step[] {
     ...planNotNull(plan, table),
     ...planGuard(plan, table),
     ...planForeignKey(plan, table),
+    planStatistics(plan, table),
   ];
+}
+
+/**
+ * Without it the planner takes a column that it has never seen for a choosy one, and a policy would draw queries away from the
+ * index of their own condition.
+ */
+function planStatistics(plan: Plan, table: TablePlan): TransactionStep {
+  return {
+    id: `tighten/${table.table}/statistics`,
+    phase: 'tighten',
+    table: table.table,
+    kind: 'transaction',
+    long: true,
+    up: [
+      {
+        purpose: 'tell the planner how many tenants there are, and how large: reads a sample, stops nobody',
+        text: `analyze ${table.table} (${ident(plan.column)})`,
+      },
+    ],
+    down: [],
+  };
 }
 
 const split = (name: TableName): { schema: string; table: string } => {

@@ -14,7 +14,7 @@ create table "user" (
 );
 create table org_user (
   user_id bigint not null references "user" (id) on delete cascade,
-  org_id integer not null references org (id) on delete cascade,
+  org_id integer not null references org (id) on delete cascade deferrable,
   role text,
   primary key (user_id, org_id)
 );

@@ -1,0 +1,130 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createAdopt, dumpSchema } from '../../../src/adopt/index.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { byJoinTable, members, oldMembers, oldTables } from './old-tables.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
+let db: TestDatabase;
+let pool: pg.Pool;
+let before: string;
+beforeAll(async () => {
+  db = await createTestDatabase();
+  pool = new pg.Pool({ connectionString: db.adminUrl, max: 8 });
+  await db.query(oldTables);
+  // one who is administrator everywhere, so that no rule of the directory stands in the way of the others
+  await db.query(`insert into org_user select 40, id, 'admin' from org on conflict (user_id, org_id) do update set role = 'admin'`);
+  await db.query('analyze');
+  before = await dumpSchema(db.admin);
+});
+afterAll(async () => {
+  await pool.end();
+  await db.drop();
+});
+
+const adopt = () => createAdopt({ adminPool: pool });
+const same = async (): Promise<void> => expect(await members(db)).toEqual(await oldMembers(db));
+
+/** What old code does to its tables, one statement each. `$` stands for a number of its own. */
+const changes = [
+  `insert into "user" (email, full_name) values ('New$@Example.com', 'New $')`,
+  `insert into org_user select max(id), 1, 'admin' from "user"`,
+  `update org_user set role = case role when 'admin' then 'reader' else 'admin' end where org_id in (1, 2) and user_id % 5 = 0 and user_id <> 40`,
+  `delete from org_user where user_id = (select min(user_id) from org_user where role is distinct from 'admin')`,
+  `update org_user set org_id = 5 where org_id = 4 and user_id = (select max(user_id) from org_user where org_id = 4) and user_id not in (select user_id from org_user where org_id = 5)`,
+  `update "user" set email = 'moved$@example.com' where id = (select max(id) from "user")`,
+  `update "user" set full_name = 'Renamed $', meta = '{"a": 1}' where id = 40`,
+  `delete from "user" where id = (select min(u.id) from "user" u where not exists (select from org_user x where x.user_id = u.id and x.role = 'admin'))`,
+  `with o as (insert into org (title) values ('Fresh $') returning id) insert into org_user select u.id, o.id, 'admin' from o, "user" u where u.id % 9 = 1`,
+  `with u as (insert into "user" (email) select 'batch' || n || '-$@example.com' from generate_series(1, 20) n returning id) insert into org_user select u.id, 2 + u.id % 3, 'reader' from u`,
+  `insert into org_user select id, 3, 'admin' from "user" where id % 4 = 0 on conflict (user_id, org_id) do update set role = excluded.role`,
+  // an address that other rows had a moment ago
+  `update "user" set email = 'swap-' || email where id in (5, 6)`,
+];
+
+describe('old code goes on writing', () => {
+  test('E4, E5: what changes in the old tables changes in the new ones, in every phase up to enforced', async () => {
+    const { plan } = await adopt().plan(byJoinTable);
+    let number = 0;
+    for (const to of ['expand', 'backfill', 'tighten', 'enforced'] as const) {
+      await adopt().run(to === 'expand' ? plan : null, { to });
+      for (const change of changes) {
+        number += 1;
+        await db.query(change.replaceAll('$', String(number))).catch((error: Error) => expect.unreachable(`${to}: ${change}: ${error.message}`));
+        if (to !== 'expand') expect(await members(db), `${to}: ${change}`).toEqual(await oldMembers(db));
+      }
+    }
+    // a new organization and its members in one transaction, the members first
+    await db.query(`begin; set constraints all deferred; insert into org_user values (10, 900, 'admin'), (11, 900, null); insert into org (id, title) values (900, 'Late'); commit`);
+    await same();
+    expect(await db.query(`select name from tenantry.users where email_key = 'person40@example.com'`)).toMatchObject([{ name: expect.stringMatching(/^Renamed/) }]);
+    expect(await adopt().verify()).toEqual([]);
+    await db.query('truncate org_user');
+    // the last administrator of each stays: an organization that has some keeps one
+    expect((await members(db)).every((line) => line.endsWith('admin'))).toBe(true);
+    expect((await adopt().undo()).differences).toEqual([]);
+    expect(await dumpSchema(db.admin)).toBe(before);
+    expect(await db.query('select (select count(*) from tenantry.users)::int + (select count(*) from tenantry.organizations)::int as n')).toEqual([{ n: 0 }]);
+  });
+
+  test('E4: many clients at once, through the whole run: no statement of theirs fails, and nothing is lost', async () => {
+    await db.query('truncate org_user, "user", org restart identity cascade');
+    await db.query(`
+      insert into org (title) select 'Org ' || n from generate_series(1, 12) n;
+      insert into "user" (email) select 'p' || n || '@example.com' from generate_series(1, 600) n;
+      insert into org_user select u.id, 1 + (u.id * 7) % 12, 'reader' from "user" u;
+      insert into org_user select 1, id, 'admin' from org on conflict (user_id, org_id) do update set role = 'admin'`);
+    const { plan } = await adopt().plan(byJoinTable);
+    const failures: string[] = [];
+    let going = true;
+    let statements = 0;
+    let deadlocks = 0;
+    const worker = async (seed: number): Promise<void> => {
+      const client = new pg.Client({ connectionString: db.adminUrl });
+      await client.connect();
+      let state = seed;
+      const random = (below: number): number => {
+        state = (state * 48271) % 2147483647;
+        return state % below;
+      };
+      while (going) {
+        // never user 1, who is administrator everywhere
+        const user = 2 + random(599);
+        const other = 2 + random(599);
+        const org = 1 + random(12);
+        const choices = [
+          `insert into org_user values (${user}, ${org}, 'editor'), (${other}, ${org}, 'admin') on conflict do nothing`,
+          `delete from org_user where user_id in (${user}, ${other})`,
+          `update org_user set role = (array['admin', 'reader'])[1 + ${random(2)}] where user_id = ${user}`,
+          `begin; insert into org_user values (${user}, ${org}, 'reader') on conflict do nothing; insert into org_user values (${other}, ${1 + random(12)}, 'admin') on conflict do nothing; commit`,
+          `insert into "user" (email) values ('c${seed}-${statements}@example.com')`,
+          `update "user" set email = 'e${seed}-${statements}@example.com' where id = ${user}`,
+          `begin; delete from org_user where user_id = ${user}; rollback`,
+        ];
+        const text = choices[random(choices.length)] ?? '';
+        statements += 1;
+        try {
+          await client.query(text);
+        } catch (error) {
+          // two clients may want each other's rows in the old tables themselves, as before
+          const { code, message, detail } = error as pg.DatabaseError;
+          if (code !== '40P01') failures.push(`${code ?? ''} ${message} ${detail ?? ''}: ${text}`);
+          else deadlocks += 1;
+          await client.query('rollback');
+        }
+      }
+      await client.end();
+    };
+    const workers = [1, 2, 3, 4].map(worker);
+    await adopt().run(plan, { to: 'enforced' });
+    going = false;
+    await Promise.all(workers);
+    expect(failures).toEqual([]);
+    expect(deadlocks).toBeLessThanOrEqual(2);
+    expect(statements).toBeGreaterThan(50);
+    expect(await adopt().verify()).toEqual([]);
+    await same();
+    await adopt().undo();
+  });
+});

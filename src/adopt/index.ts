@@ -4,6 +4,10 @@ export type { PlanCheck, PlanDifference } from './check/difference.ts';
 export type { Classification, Decisions, TableClass, TableDecision } from './classify.ts';
 export { createLegacyLogins, type LegacyLogin, type LegacyLogins } from './compat/legacy-login.ts';
 export { type Conflict, describeConflict } from './conflicts.ts';
+export { csvHeader, csvLine } from './decisions/csv.ts';
+export type { RowFinding } from './decisions/list.ts';
+export type { ReleaseOptions, ReleaseResult } from './decisions/release.ts';
+export type { RowDecisions } from './decisions/types.ts';
 export {
   type AdoptHooks,
   type Confirm,
@@ -31,3 +35,4 @@ export type { Finding } from './run/steps-run.ts';
 export { compareDumps, dumpSchema } from './schema-dump.ts';
 export { type MaxLag, readBytes, readMaxLag } from './run/lag.ts';
 export { readWindow, type RunWindow } from './run/window.ts';
+export { type GeneratedTypes, type TypeFormat, typeFormats, type TypesOptions } from './types/generate.ts';

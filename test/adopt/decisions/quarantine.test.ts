@@ -83,7 +83,11 @@ describe('E2: rows that join two tenants', () => {
   test('conflicts: quarantine leaves them and what hangs on them to operators, for every row that is written', async () => {
     const { adopt, db } = subject;
     const data = await contents(db, tables);
-    const { plan, conflicts, decided: known } = await adopt.plan(decided({ conflicts: { 'clerk_id → item_id': 'quarantine' } }));
+    const {
+      plan,
+      conflicts,
+      decided: known,
+    } = await adopt.plan(decided({ conflicts: { 'clerk_id → item_id': 'quarantine' } }));
     expect(conflicts).toEqual([]);
     expect(known.map(({ table, kind, decision, rows }) => [table, kind, decision, rows])).toEqual([
       ['public.receipts', 'no tenant', 'quarantine', 2],
@@ -96,7 +100,16 @@ describe('E2: rows that join two tenants', () => {
     await db.query(`insert into receipts values (50, 50), (51, 51)`);
     for (const to of ['backfill', 'tighten', 'shadow', 'enforced'] as const) {
       await adopt.run(null, { to });
-      expect(await tenantsOf(db, 'sales'), to).toEqual({ 1: '1', 2: '1', 3: '2', 4: '2', 5: null, 6: null, 50: null, 51: '1' });
+      expect(await tenantsOf(db, 'sales'), to).toEqual({
+        1: '1',
+        2: '1',
+        3: '2',
+        4: '2',
+        5: null,
+        6: null,
+        50: null,
+        51: '1',
+      });
       expect(await tenantsOf(db, 'receipts'), to).toEqual({ 1: '1', 3: '2', 5: null, 6: null, 50: null, 51: '1' });
       if (to === 'enforced') break;
       // one that comes to agree is the tenant's, with its receipts; and back
@@ -105,7 +118,16 @@ describe('E2: rows that join two tenants', () => {
       await db.query(`update sales set clerk_id = 2 where id = 5`);
       // the clerk changes shops: every sale of hers is judged again
       await db.query(`update clerks set shop_id = 1 where id = 2`);
-      expect(await tenantsOf(db, 'sales'), to).toEqual({ 1: '1', 2: '1', 3: null, 4: '2', 5: '1', 6: null, 50: '1', 51: '1' });
+      expect(await tenantsOf(db, 'sales'), to).toEqual({
+        1: '1',
+        2: '1',
+        3: null,
+        4: '2',
+        5: '1',
+        6: null,
+        50: '1',
+        51: '1',
+      });
       await db.query(`update clerks set shop_id = 2 where id = 2`);
     }
     expect(await adopt.verify()).toEqual([]);
@@ -113,7 +135,9 @@ describe('E2: rows that join two tenants', () => {
     expect((await one.query('select id from sales order by id')).rows).toEqual([{ id: 1 }, { id: 2 }, { id: 51 }]);
     expect((await one.query('select id from receipts order by id')).rows).toEqual([{ id: 1 }, { id: 51 }]);
     // a reference to what nobody sees is one to what is not there
-    expect(await answer(one, 'insert into receipts values (60, 5)')).toBe(await answer(one, 'insert into receipts values (60, 999)'));
+    expect(await answer(one, 'insert into receipts values (60, 5)')).toBe(
+      await answer(one, 'insert into receipts values (60, 999)'),
+    );
     expect(await answer(one, 'insert into sales (item_id, clerk_id) values (11, 2)')).toMatch(/^23503/);
     await db.query('delete from receipts where id > 49; delete from sales where id > 49');
     expect((await adopt.undo()).differences).toEqual([]);
@@ -155,11 +179,15 @@ describe('E2: rows that join two tenants', () => {
 
   test('a decision that names what is not there is refused with what is', async () => {
     const { adopt } = subject;
-    await expect(adopt.plan(decided({ conflicts: { shop_id: 'via' } }))).rejects.toThrow('its other ways are "clerk_id"');
+    await expect(adopt.plan(decided({ conflicts: { shop_id: 'via' } }))).rejects.toThrow(
+      'its other ways are "clerk_id"',
+    );
     await expect(adopt.plan(decided({ rows: { '5': 'clerk_id' } }))).rejects.toThrow('write it as verify lists it');
     await expect(adopt.plan(decided({ rows: { '(5)': 'customer' } }))).rejects.toThrow('neither quarantine nor a way');
     const { file } = await adopt.plan(decided({ conflicts: 'via' }));
-    await expect(adopt.plan(file.replace('conflicts: via', 'conflicts: maybe'))).rejects.toThrow(/^Line \d+ of the plan: tables\.public\.sales\.conflicts: must be via/);
+    await expect(adopt.plan(file.replace('conflicts: via', 'conflicts: maybe'))).rejects.toThrow(
+      /^Line \d+ of the plan: tables\.public\.sales\.conflicts: must be via/,
+    );
     await expect(adopt.plan(file.replace('conflicts: via', 'orphans: nobody'))).rejects.toThrow('organization:<slug>');
   });
 });

@@ -5,8 +5,10 @@ import { inspectCommand } from './inspect.ts';
 import { legacyLoginCommand } from './legacy-login.ts';
 import { pauseCommand, resumeCommand } from './pause.ts';
 import { planCommand } from './plan.ts';
+import { releaseCommand } from './release.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
+import { typesCommand } from './types.ts';
 import { undoCommand } from './undo.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -18,9 +20,11 @@ export const adoptCommands: readonly Command[] = [
   runCommand,
   statusCommand,
   verifyCommand,
+  releaseCommand,
   pauseCommand,
   resumeCommand,
   undoCommand,
+  typesCommand,
   hooksCommand,
   legacyLoginCommand,
 ];

@@ -38,6 +38,11 @@ export const statusCommand: Command = {
         ]),
       );
     }
+    for (const { table, rows } of found.quarantine)
+      if (rows > 0)
+        terminal.line(
+          `${terminal.paint('warn', 'quarantine')} ${table}: ${rows.toLocaleString('en-US')} rows without a tenant; only operators see them`,
+        );
     for (const { login, organization } of found.legacyLogins)
       terminal.line(`legacy login ${login}: it is ${organization} in every session`);
     if (found.lastError !== null) terminal.line(`${terminal.paint('bad', 'last error')} ${found.lastError}`);

@@ -42,6 +42,10 @@ export const undoCommand: Command = {
       terminal.line(
         `${terminal.paint('good', 'undone')} to ${result.phase}${result.phase === 'preflight' ? ': the schema is as it was' : ''}`,
       );
+    for (const { table, original, copy } of result.kept)
+      terminal.note(
+        `${terminal.paint('warn', 'kept')} ${table} ${copy}: a copy of ${original} that was changed since; it and what refers to it stay`,
+      );
     for (const line of result.differences) terminal.line(line);
     return result.differences.length === 0 ? 0 : 3;
   },

@@ -499,8 +499,8 @@ end $$;
 create trigger zz_adopt_members after insert on tenantry.organizations
   for each row execute function tenantry.adopt_organization_members();
 
--- Takes the memberships of the open adoption back: what it made, and nothing else. An organization that others have joined keeps its
--- administrators; whoever has joined elsewhere stays a user.
+-- Takes the memberships of the open adoption back: what it made, and nothing else. An organization that it made and that others have
+-- joined stays, and keeps its administrators; whoever has joined elsewhere stays a user.
 create function tenantry.adopt_forget_members() returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -511,6 +511,7 @@ begin
   delete from tenantry.org_members m using tenantry.adoption_members a
     where a.run_id = v_run and m.tenant_id = a.tenant_id and m.user_id = a.user_id
       and (m.role <> 'admin'
+        or not exists (select from tenantry.adoption_organizations o where o.run_id = v_run and o.organization_id = m.tenant_id)
         or not exists (select from tenantry.org_members x where x.tenant_id = m.tenant_id
              and not exists (select from tenantry.adoption_members y where y.run_id = v_run and y.tenant_id = x.tenant_id and y.user_id = x.user_id))
         or exists (select from tenantry.org_members x where x.tenant_id = m.tenant_id and x.role = 'admin'

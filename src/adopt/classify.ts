@@ -75,16 +75,12 @@ export const draft = (table: TableName, rest: Omit<Draft, 'table' | 'via' | 'pat
 
 function classifyConstant(table: TableFacts, decisions: Decisions, name: string): Draft {
   const decided = decisions.tables?.[table.name]?.class;
-  if (decided !== undefined)
-    return draft(table.name, { class: decided, confidence: 'decided', reason: 'your decision' });
-  if (toolingTables.test(table.table)) {
-    return draft(table.name, { class: 'shared', confidence: 'high', reason: 'the history of a migration tool' });
-  }
-  return draft(table.name, {
-    class: 'owned',
-    confidence: 'high',
-    reason: `every row that exists belongs to "${name}"`,
-  });
+  const proposed = toolingTables.test(table.table)
+    ? draft(table.name, { class: 'shared', confidence: 'high', reason: 'the history of a migration tool' })
+    : draft(table.name, { class: 'owned', confidence: 'high', reason: `every row that exists belongs to "${name}"` });
+  return decided === undefined || decided === proposed.class
+    ? proposed
+    : draft(table.name, { class: decided, confidence: 'decided', reason: 'your decision' });
 }
 
 function classifyByRoot(

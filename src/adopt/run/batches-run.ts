@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { ClientLike } from '../../database/kernel.ts';
-import { type Row, renderSchema } from '../../database/sql.ts';
+import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { BatchStep } from '../plan-types.ts';
 import { assertGoing, mark, type RunContext } from './steps-run.ts';
@@ -21,14 +21,30 @@ export async function runBatches(context: RunContext, step: BatchStep, last: str
     await client.query(
       `set search_path = pg_catalog, pg_temp; set jit = off; set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
     );
+    const total = Math.max(1, await selectRows(client, step.table));
+    const begun = performance.now();
     let size = 50;
+    let rows = 0;
     for (let after = last, attempt = 0; ; ) {
       assertGoing(context);
       const started = performance.now();
       try {
         const batch = await runBatch(context, client, step, after, size);
+        rows += batch.rows;
         if (batch.rows < size) break;
         after = batch.last;
+        const seconds = Math.max((performance.now() - begun) / 1000, 0.001);
+        const fraction = Math.min(1, rows / total);
+        await context.onEvent({
+          type: 'progress',
+          phase: step.phase,
+          table: step.table ?? '',
+          rows,
+          fraction,
+          rowsPerSecond: Math.round(rows / seconds),
+          secondsLeft: Math.round(seconds / fraction - seconds),
+          striped: false,
+        });
         attempt = 0;
         if (performance.now() - started < 50) size = Math.min(mostKeys, size * 2);
       } catch (error) {
@@ -73,4 +89,13 @@ async function runBatch(
   if (rowCount !== 1) throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process has taken over this adoption.');
   await client.query('commit');
   return batch;
+}
+
+/** The server's estimate: for the progress alone. */
+async function selectRows(db: Queryable, table: string | null): Promise<number> {
+  const { rows } = await db.query<Row & { rows: number }>(
+    'select c.reltuples::float8 as rows from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1::text)',
+    [table],
+  );
+  return rows[0]?.rows ?? 0;
 }

@@ -14,7 +14,9 @@ beforeAll(async () => {
   pool = new pg.Pool({ connectionString: db.adminUrl, max: 8 });
   await db.query(oldTables);
   // one who is administrator everywhere, so that no rule of the directory stands in the way of the others
-  await db.query(`insert into org_user select 40, id, 'admin' from org on conflict (user_id, org_id) do update set role = 'admin'`);
+  await db.query(
+    `insert into org_user select 40, id, 'admin' from org on conflict (user_id, org_id) do update set role = 'admin'`,
+  );
   await db.query('analyze');
   before = await dumpSchema(db.admin);
 });
@@ -51,21 +53,31 @@ describe('old code goes on writing', () => {
       await adopt().run(to === 'expand' ? plan : null, { to });
       for (const change of changes) {
         number += 1;
-        await db.query(change.replaceAll('$', String(number))).catch((error: Error) => expect.unreachable(`${to}: ${change}: ${error.message}`));
+        await db
+          .query(change.replaceAll('$', String(number)))
+          .catch((error: Error) => expect.unreachable(`${to}: ${change}: ${error.message}`));
         if (to !== 'expand') expect(await members(db), `${to}: ${change}`).toEqual(await oldMembers(db));
       }
     }
     // a new organization and its members in one transaction, the members first
-    await db.query(`begin; set constraints all deferred; insert into org_user values (10, 900, 'admin'), (11, 900, null); insert into org (id, title) values (900, 'Late'); commit`);
+    await db.query(
+      `begin; set constraints all deferred; insert into org_user values (10, 900, 'admin'), (11, 900, null); insert into org (id, title) values (900, 'Late'); commit`,
+    );
     await same();
-    expect(await db.query(`select name from tenantry.users where email_key = 'person40@example.com'`)).toMatchObject([{ name: expect.stringMatching(/^Renamed/) }]);
+    expect(await db.query(`select name from tenantry.users where email_key = 'person40@example.com'`)).toMatchObject([
+      { name: expect.stringMatching(/^Renamed/) },
+    ]);
     expect(await adopt().verify()).toEqual([]);
     await db.query('truncate org_user');
     // the last administrator of each stays: an organization that has some keeps one
     expect((await members(db)).every((line) => line.endsWith('admin'))).toBe(true);
     expect((await adopt().undo()).differences).toEqual([]);
     expect(await dumpSchema(db.admin)).toBe(before);
-    expect(await db.query('select (select count(*) from tenantry.users)::int + (select count(*) from tenantry.organizations)::int as n')).toEqual([{ n: 0 }]);
+    expect(
+      await db.query(
+        'select (select count(*) from tenantry.users)::int + (select count(*) from tenantry.organizations)::int as n',
+      ),
+    ).toEqual([{ n: 0 }]);
   });
 
   test('E4: many clients at once, through the whole run: no statement of theirs fails, and nothing is lost', async () => {

@@ -314,6 +314,28 @@ describe('hooks that are not there', () => {
     expect(await journal()).toHaveLength(length);
   });
 
+  test('their work stays where it is left, with the organizations that it refers to', async () => {
+    await db.query('create table namespaces (organization_id uuid references tenantry.organizations (id), name text)');
+    const hooks = defineAdoptHooks({
+      onOrganization: {
+        name: 'namespace of the north',
+        async run({ tx, organization }) {
+          if (organization.slug === 'north')
+            await tx.query(`insert into public.namespaces values ($1, 'production')`, [organization.id]);
+        },
+      },
+    });
+    const adopt = createAdopt({ adminPool: pool, hooks });
+    const { plan } = await adopt.plan({
+      ...decisions,
+      tables: { ...decisions.tables, 'public.namespaces': { class: 'shared' } },
+    });
+    await adopt.run(plan, { to: 'expand' });
+    await adopt.undo();
+    expect(await db.query('select slug from tenantry.organizations')).toEqual([{ slug: 'north' }]);
+    await db.query('drop table namespaces; delete from tenantry.organizations');
+  });
+
   test('one that came too late for its phase is left out with a warning', async () => {
     const adopt = createAdopt({ adminPool: pool });
     const { plan } = await adopt.plan(decisions);

@@ -1,3 +1,4 @@
+import { sqlStateOf } from '../../database/database-error.ts';
 import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
 import type { Phase, Plan, Step } from '../plan-types.ts';
 
@@ -210,13 +211,7 @@ export function createState(schema: string) {
 
     async closeUndone(db: Queryable, { runId, runner }: Fence): Promise<void> {
       await db.query(sql('delete from tenantry.legacy_logins'));
-      // an organization that somebody joined meanwhile is kept
-      await db.query(
-        sql(`delete from tenantry.organizations o using tenantry.adoption_organizations a
-             where a.run_id = $1::uuid and o.id = a.organization_id
-               and not exists (select from tenantry.org_members m where m.tenant_id = o.id)`),
-        [runId],
-      );
+      await forgetOrganizations(db, sql, runId);
       await db.query(
         sql(`update tenantry.adoption_runs r set status = 'undone', phase = 'preflight', finished_at = now(), updated_at = now(), runner = null, runner_pid = null, lease_until = null
              where r.id = $1::uuid and r.runner = $2::uuid`),
@@ -224,6 +219,26 @@ export function createState(schema: string) {
       );
     },
   };
+}
+
+const unused = `select o.id::text as id from tenantry.organizations o join tenantry.adoption_organizations a on a.organization_id = o.id
+  where a.run_id = $1::uuid and not exists (select from tenantry.org_members m where m.tenant_id = o.id)`;
+
+/** Removes the organizations that the run made. One that somebody joined meanwhile, or that rows of a hook refer to, is kept. */
+async function forgetOrganizations(db: Queryable, sql: (text: string) => string, runId: string): Promise<void> {
+  const forget = (which: string, value: string): Promise<unknown> =>
+    db.query(sql(`delete from tenantry.organizations where id in (${which})`), [value]);
+  try {
+    await forget(`select u.id::uuid from (${unused}) u`, runId);
+  } catch (error) {
+    if (sqlStateOf(error) !== '23503') throw error;
+    const { rows } = await db.query<Row & { id: string }>(sql(unused), [runId]);
+    for (const { id } of rows) {
+      await forget('$1::uuid', id).catch((one: unknown) => {
+        if (sqlStateOf(one) !== '23503') throw one;
+      });
+    }
+  }
 }
 
 export type State = ReturnType<typeof createState>;

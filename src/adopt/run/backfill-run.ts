@@ -85,18 +85,18 @@ async function passOver(
     try {
       for (let stripe = 0; stripe < parts; stripe += 1) {
         for (let first = page; first < end; first += chunk) {
-          // half the speed while the server tidies up the table itself
-          await context.pace.before(step.relation, server.vacuumed ? lastBatch : 0);
-          assertGoing(context);
           const last = Math.min(first + chunk, end);
-          const before = performance.now();
-          const rate = Math.round(rows / Math.max((before - started) / 1000, 0.001));
+          const rate = Math.round(rows / Math.max((performance.now() - started) / 1000, 0.001));
           // what the last stripe has left behind is done
           const reached = { page: stripe === parts - 1 ? last : page, pages, rate };
-          const filled = await runStripe(context, { client, pid }, step, text, [first, last, parts, stripe], reached);
-          rows += filled;
-          context.pace.did(filled);
-          lastBatch = performance.now() - before;
+          // half the speed while the server tidies up the table itself
+          rows += await context.pace.batch(step.relation, server.vacuumed ? lastBatch : 0, async () => {
+            assertGoing(context);
+            const before = performance.now();
+            const filled = await runStripe(context, { client, pid }, step, text, [first, last, parts, stripe], reached);
+            lastBatch = performance.now() - before;
+            return filled;
+          });
           slowest = Math.max(slowest, lastBatch);
         }
       }

@@ -12,6 +12,11 @@ export interface PaceOptions {
   readonly maxWal?: number;
   /** The backfill waits while a replica is further behind. Default 10 s; `{}` asks for none. */
   readonly maxLag?: MaxLag;
+  /**
+   * How far the backfill gives way to others at work in the database: it then fills one table at a time, and rests for so many times
+   * the length of each batch. Default 1; 0 never gives way.
+   */
+  readonly nice?: number;
   /** Outside it a run sleeps. */
   readonly window?: RunWindow;
   /** Asked before each batch: milliseconds to wait, or 0. */
@@ -24,15 +29,16 @@ export interface Pace {
   readonly mostRows: number;
   /** Returns inside the window. Before each step. */
   open(): Promise<void>;
-  /** Returns when the next batch may go, after `atLeast` milliseconds. */
-  before(table: string, atLeast?: number): Promise<void>;
-  did(rows: number): void;
+  /** Runs a batch, which returns its rows, when it may go: after `atLeast` milliseconds at the earliest. */
+  batch(table: string, atLeast: number, fn: () => Promise<number>): Promise<number>;
 }
 
 type Reason = Extract<AdoptEvent, { type: 'waiting' }>['reason'];
 
 const lookEvery = 250;
 const tellEvery = 10_000;
+/** Transactions of others in a second from which on they are at work. */
+const busyFrom = 50;
 
 export function createPace({
   pool,
@@ -45,7 +51,7 @@ export function createPace({
   readonly onEvent: OnEvent;
   readonly assertGoing: () => void;
 }): Pace {
-  const { maxRate, maxWal, window, throttle, maxLag = { seconds: 10 } } = options;
+  const { maxRate, maxWal, window, throttle, nice = 1, maxLag = { seconds: 10 } } = options;
   const lag = maxLag.seconds === undefined && maxLag.bytes === undefined ? undefined : watchLag(maxLag);
   const started = performance.now();
   const told = new Map<Reason, number>();
@@ -56,6 +62,10 @@ export function createPace({
   let warned = options.maxLag === undefined;
   let look: { at: number; wait: Promise<string | undefined> } | undefined;
   let openUntil = 0;
+  let commits: { at: number; count: number; own: number } | undefined;
+  let busy = false;
+  let batches = 0;
+  let turn: Promise<void> = Promise.resolve();
 
   const rest = async (milliseconds: number): Promise<void> => {
     const end = performance.now() + milliseconds;
@@ -116,30 +126,70 @@ export function createPace({
     wal = { at: now, lsn };
   };
 
+  const readBusy = async (): Promise<void> => {
+    const now = performance.now();
+    if (nice === 0 || (commits !== undefined && now - commits.at < 1000)) return;
+    const count = await selectCommits(pool);
+    if (commits !== undefined) {
+      // looks aside are transactions as well: a handful a second
+      const others = count - commits.count - (batches - commits.own);
+      busy = others / ((now - commits.at) / 1000) > busyFrom;
+    }
+    commits = { at: now, count, own: batches };
+  };
+
+  const before = async (table: string, atLeast: number): Promise<void> => {
+    await open();
+    for (;;) {
+      assertGoing();
+      if (look === undefined || performance.now() - look.at >= lookEvery)
+        look = {
+          at: performance.now(),
+          wait: Promise.all([readLag(), readWal(), readBusy()]).then(([found]) => found),
+        };
+      const behind = await look.wait;
+      if (behind === undefined) break;
+      await tell('replica', `waits for replicas: ${behind}`);
+      await rest(lookEvery);
+    }
+    await goOn('replica');
+    const seconds = (performance.now() - started) / 1000;
+    const asked = (await throttle?.({ table, rows, rowsPerSecond: rows / Math.max(seconds, 0.001) })) ?? 0;
+    await rest(Math.max(free - performance.now(), walFree - performance.now(), asked, atLeast));
+  };
+
+  const work = async (fn: () => Promise<number>): Promise<number> => {
+    const began = performance.now();
+    const count = await fn();
+    batches += 1;
+    rows += count;
+    if (maxRate !== undefined) free = Math.max(free, performance.now()) + (count / maxRate) * 1000;
+    if (busy) await rest((performance.now() - began) * nice);
+    return count;
+  };
+
   return {
     mostRows: maxRate === undefined ? Infinity : Math.max(1, maxRate / 2),
     open,
-    async before(table, atLeast = 0) {
-      await open();
-      for (;;) {
-        assertGoing();
-        if (look === undefined || performance.now() - look.at >= lookEvery)
-          look = { at: performance.now(), wait: Promise.all([readLag(), readWal()]).then(([found]) => found) };
-        const behind = await look.wait;
-        if (behind === undefined) break;
-        await tell('replica', `waits for replicas: ${behind}`);
-        await rest(lookEvery);
-      }
-      await goOn('replica');
-      const seconds = (performance.now() - started) / 1000;
-      const asked = (await throttle?.({ table, rows, rowsPerSecond: rows / Math.max(seconds, 0.001) })) ?? 0;
-      await rest(Math.max(free - performance.now(), walFree - performance.now(), asked, atLeast));
-    },
-    did(count) {
-      rows += count;
-      if (maxRate !== undefined) free = Math.max(free, performance.now()) + (count / maxRate) * 1000;
+    async batch(table, atLeast, fn) {
+      await before(table, atLeast);
+      if (!busy) return work(fn);
+      // one at a time, in the order in which they came
+      const mine = turn.then(() => work(fn));
+      turn = mine.then(
+        () => undefined,
+        () => undefined,
+      );
+      return mine;
     },
   };
+}
+
+async function selectCommits(db: Queryable): Promise<number> {
+  const { rows } = await db.query<Row & { count: number }>(
+    `select (d.xact_commit + d.xact_rollback)::float8 as count from pg_catalog.pg_stat_database d where d.datname = current_database()`,
+  );
+  return rows[0]?.count ?? 0;
 }
 
 async function selectWal(db: Queryable): Promise<number> {

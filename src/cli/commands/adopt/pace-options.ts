@@ -11,6 +11,11 @@ export const paceOptions = {
     value: 'LAG',
     help: 'Wait while a replica is further behind: 5s, 16MB or off. Defaults to 10s.',
   },
+  nice: {
+    type: 'string',
+    value: 'N',
+    help: 'While others work in the database, rest N times the length of each batch. Defaults to 1; 0 never gives way.',
+  },
   window: { type: 'string', value: 'HOURS', help: 'Work inside these hours only, as 22:00-06:00.' },
   'time-zone': { type: 'string', value: 'NAME', help: 'Of --window. Defaults to the server’s.' },
   parallel: { type: 'string', value: 'N', help: 'Tables that are filled at once. Defaults to 2.' },
@@ -20,6 +25,7 @@ export const paceOptions = {
 export function paceOf(input: CommandInput): RunOptions {
   const maxRate = input.number('max-rate');
   const parallel = input.number('parallel');
+  const nice = input.number('nice');
   const wal = input.option('max-wal');
   const lag = input.option('max-lag');
   const window = input.option('window');
@@ -35,6 +41,7 @@ export function paceOf(input: CommandInput): RunOptions {
   return {
     ...(maxRate === undefined ? {} : { maxRate }),
     ...(maxWal === undefined ? {} : { maxWal }),
+    ...(nice === undefined ? {} : { nice }),
     ...(lag === undefined ? {} : { maxLag: readMaxLag(lag) }),
     ...(window === undefined ? {} : { window: readWindow(window, zone) }),
     ...(parallel === undefined ? {} : { parallel: Math.floor(parallel) }),

@@ -20,6 +20,7 @@ import type { RootProposal } from './roots.ts';
 import type { BackfillOptions } from './run/backfill-run.ts';
 import type { OnEvent } from './run/events.ts';
 import type { Finding } from './run/steps-run.ts';
+import type { GeneratedTypes, TypesOptions } from './types/generate.ts';
 
 export interface AdoptOptions {
   /** Connections of the migrating login, at least four: member of tenantry_owner and of the tables' owners. */
@@ -130,6 +131,8 @@ export interface Adopt extends AdoptRows {
   plan(decisions: PlanDecisions | string, options?: PlanOptions): Promise<PlanResult>;
   /** The plan as one HTML file: tables by class as a picture, each with its reason, and the phases. Reads only. */
   page(decisions: PlanDecisions | string): Promise<string>;
+  /** The types of the tenant columns for Drizzle, Prisma or Kysely. Reads only. */
+  types(options: TypesOptions): Promise<GeneratedTypes>;
   /** Compares the text of a committed plan file with the database, before, in and after an adoption. Reads only. */
   check(text: string): Promise<PlanCheck>;
   /** Tells the database what the committed file says about tables and foreign keys that came after the adoption. @returns what is new of it */

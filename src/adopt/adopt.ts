@@ -30,6 +30,8 @@ import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } fr
 import { createState, type RunRow } from './run/state.ts';
 import { readWindowState } from './run/window.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
+import { generateTypes } from './types/generate.ts';
+import { tenantColumnsOf } from './types/tenant-columns.ts';
 
 /**
  * Brings an existing database under tenancy while its application runs.
@@ -94,6 +96,14 @@ export function createAdopt({
       ...byDecision(await findConflicts(db, plan)),
       ...(await outlook(db, plan)),
     };
+  };
+
+  /** The plan of the adoption that is open, or of a file before one. */
+  const planAtHand = async (db: Queryable, inspection: Inspection, text: string | undefined): Promise<Plan> => {
+    const open = await state.selectOpenRun(db);
+    if (open !== undefined) return open.plan;
+    if (text === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption, and no plan.');
+    return (await planOf(db, inspection, text, { update: true })).plan;
   };
 
   const refuse = (plan: Plan, force: boolean): Promise<void> =>
@@ -166,6 +176,15 @@ export function createAdopt({
           const inspection = await inspectDatabase(db, schema);
           const { plan, conflicts } = await planOf(db, inspection, decisions, { update: true });
           return renderPage({ plan, inspection, conflicts });
+        }),
+      ),
+
+    types: (options) =>
+      translated(
+        reading(adminPool, async (db) => {
+          const inspection = await inspectDatabase(db, schema);
+          const plan = await planAtHand(db, inspection, options.plan);
+          return generateTypes(tenantColumnsOf(plan, inspection), options, schema);
         }),
       ),
 

@@ -117,8 +117,9 @@ function classifyByRoot(
             ? ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys)
             : withoutRoute(table, root, usage);
     // what a person wrote as it was proposed keeps its reason, so that a file that is planned again stays as it is
-    if (decided === undefined || (decided === proposed.class && sameWays(decisions.tables?.[name]?.via, proposed.via)))
-      byName.set(name, proposed);
+    const asProposed = (): boolean =>
+      sameWays(decisions.tables?.[name]?.via, chooseWays(inspection, roots, routes, name, undefined));
+    if (decided === undefined || (decided === proposed.class && asProposed())) byName.set(name, proposed);
     else {
       const owned = decided === 'owned' || decided === 'join';
       byName.set(

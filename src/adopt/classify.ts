@@ -117,15 +117,18 @@ function classifyByRoot(
             ? ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys)
             : withoutRoute(table, root, usage);
     // what a person wrote as it was proposed keeps its reason, so that a file that is planned again stays as it is
-    const asProposed = (): boolean =>
-      sameWays(decisions.tables?.[name]?.via, chooseWays(inspection, roots, routes, name, undefined));
-    if (decided === undefined || (decided === proposed.class && asProposed())) byName.set(name, proposed);
+    const wanted = roots.has(name) ? undefined : decisions.tables?.[name]?.via;
+    const asProposed =
+      (decided ?? proposed.class) === proposed.class &&
+      sameWays(wanted, wanted === undefined ? [] : chooseWays(inspection, roots, routes, name, undefined));
+    if (asProposed) byName.set(name, proposed);
     else {
-      const owned = decided === 'owned' || decided === 'join';
+      const kind = decided ?? proposed.class;
+      const owned = kind === 'owned' || kind === 'join';
       byName.set(
         name,
         draft(name, {
-          class: decided,
+          class: kind,
           confidence: 'decided',
           reason: 'your decision',
           ...(owned ? { via, path: describeRoute(name, firstKeys) } : {}),

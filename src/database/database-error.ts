@@ -18,6 +18,7 @@ const unreachable = new Set([
   '08001',
   '57P03',
   '57P01',
+  '57P02',
   '53300',
 ]);
 const refused: Record<string, string> = {
@@ -33,7 +34,7 @@ export function translateDatabaseError(error: unknown): unknown {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof AggregateError && error.errors.length > 0) return translateDatabaseError(error.errors[0]);
   if (code === undefined) {
-    return /timeout|terminated unexpectedly/i.test(message)
+    return /timeout|terminated unexpectedly|connection error and is not queryable/i.test(message)
       ? new TenantryError('TNT_SERVER_UNREACHABLE', 'The server did not answer in time or closed the connection.', {
           cause: error,
         })

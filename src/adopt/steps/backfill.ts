@@ -51,34 +51,42 @@ function parentValue(plan: Plan, table: TablePlan): string {
 
 /** The backfill of one table, with the host's own update triggers out of its way. */
 export function planBackfill(plan: Plan, table: TablePlan, triggers: readonly TriggerFacts[]): Step[] {
-  const base = { phase: 'backfill', table: table.table, kind: 'transaction' } as const;
-  const suspended = triggers.filter((trigger) => trigger.table === table.table && wouldFire(trigger));
-  const before: Step[] = [];
-  const after: Step[] = [];
-  if (suspended.length > 0) {
-    const originals = suspended.flatMap((trigger) => asIs(trigger));
-    before.push({
-      ...base,
-      id: `backfill/${table.table}/suspend`,
-      up: suspended.flatMap((trigger) => asleep(trigger)),
-      down: originals,
-    });
-    after.push({
-      ...base,
-      id: `backfill/${table.table}/resume`,
-      up: originals,
-      down: suspended.flatMap((trigger) => asleep(trigger)),
-    });
-  }
+  // those of the root are filled in expand
+  const { before, after } =
+    table.class === 'root' ? { before: [], after: [] } : planSuspension(table, triggers, 'backfill');
   const unguard = planUnguard(plan, table);
-  after.push({ ...base, id: `backfill/${table.table}/unguard`, up: unguard.up, down: unguard.down });
+  const unguarding: Step = {
+    id: `backfill/${table.table}/unguard`,
+    phase: 'backfill',
+    table: table.table,
+    kind: 'transaction',
+    up: unguard.up,
+    down: unguard.down,
+  };
   const rows =
     table.class === 'root'
       ? []
       : isByUse(table)
         ? planClaims(plan, table)
         : table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'backfill'));
-  return [...before, ...rows, ...after];
+  return [...before, ...rows, ...after, unguarding];
+}
+
+/** The host's own update triggers, asleep for what stands between `before` and `after`. */
+export function planSuspension(
+  table: TablePlan,
+  triggers: readonly TriggerFacts[],
+  phase: Phase,
+): { readonly before: Step[]; readonly after: Step[] } {
+  const suspended = triggers.filter((trigger) => trigger.table === table.table && wouldFire(trigger));
+  if (suspended.length === 0) return { before: [], after: [] };
+  const base = { phase, table: table.table, kind: 'transaction' } as const;
+  const originals = suspended.flatMap((trigger) => asIs(trigger));
+  const guarded = suspended.flatMap((trigger) => asleep(trigger));
+  return {
+    before: [{ ...base, id: `${phase}/${table.table}/suspend`, up: guarded, down: originals }],
+    after: [{ ...base, id: `${phase}/${table.table}/resume`, up: originals, down: guarded }],
+  };
 }
 
 /** A trigger of the host that an update of the tenant column alone would fire: it would stamp `updated_at` on every row. */

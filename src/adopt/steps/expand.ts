@@ -1,7 +1,7 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
 import type { Inspection } from '../inspection.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
-import { backfillStep } from './backfill.ts';
+import { backfillStep, planSuspension } from './backfill.ts';
 import { planFill } from './fill.ts';
 
 /** The column of one table, in a transaction of its own. */
@@ -42,9 +42,10 @@ export function planColumn(plan: Plan, table: TablePlan): Step {
 }
 
 /** The fill triggers of one table and, for the root, its organizations. Runs when every table has its column, parents first. */
-export function planTriggers(plan: Plan, table: TablePlan): Step[] {
+export function planTriggers(plan: Plan, table: TablePlan, triggers: Inspection['triggers']): Step[] {
   if (plan.constant !== null) return [];
   const fill = planFill(plan, table);
+  const { before, after } = planSuspension(table, triggers, 'expand');
   return [
     {
       phase: 'expand',
@@ -55,7 +56,9 @@ export function planTriggers(plan: Plan, table: TablePlan): Step[] {
       down: fill.down,
     },
     // The organizations of the root are made before any child has a trigger: from then on every new row finds its tenant.
-    ...(table.class === 'root' ? table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'expand')) : []),
+    ...(table.class === 'root'
+      ? [...before, ...table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'expand')), ...after]
+      : []),
   ];
 }
 

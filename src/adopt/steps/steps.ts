@@ -27,10 +27,14 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
     // every column before any trigger: a trigger that takes children along finds their columns, on the way back too
     ...ancestorsFirst(tables).map((table) => planColumn(plan, table)),
     ...planMapping(plan),
-    ...tables.filter((table) => table.class === 'root').flatMap((table) => planTriggers(plan, table)),
+    ...tables
+      .filter((table) => table.class === 'root')
+      .flatMap((table) => planTriggers(plan, table, inspection.triggers)),
     // an organization that the root has is found by its slug, not made again
     ...planOrphanOrganizations(plan),
-    ...tables.filter((table) => table.class !== 'root').flatMap((table) => planTriggers(plan, table)),
+    ...tables
+      .filter((table) => table.class !== 'root')
+      .flatMap((table) => planTriggers(plan, table, inspection.triggers)),
     // the organizations are there by now: rows of the root that come later bring theirs
     ...planMembershipTriggers(plan),
     ...planMembershipBatches(plan),

@@ -3,6 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { fileSchema } from '../../src/adopt/plan-file/schema.ts';
 import { commands } from '../../src/cli/commands/index.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -69,7 +71,7 @@ describe('code blocks of README and docs', () => {
       JSON.stringify({
         extends: '../tsconfig.json',
         compilerOptions: { paths, noUnusedLocals: false, exactOptionalPropertyTypes: true },
-        include: ['*.ts'],
+        include: ['*.ts', '../examples/**/*.ts'],
         exclude: [],
       }),
     );
@@ -81,6 +83,17 @@ describe('code blocks of README and docs', () => {
       expect.fail((error as { stdout: string }).stdout.split('\n').slice(0, 20).join('\n'));
     }
     expect(files.length).toBeGreaterThan(0);
+  });
+
+  it('of plans are read as a plan', () => {
+    const plans = blocks.filter(({ page, language }) => page === 'docs/guides/adopt.md' && language === 'yaml');
+    expect(plans.length).toBeGreaterThan(4);
+    for (const { text } of plans) {
+      const part = parse(text) as Record<string, unknown>;
+      const rooted = 'root' in part || 'constant' in part;
+      const whole = { version: 1, ...(rooted ? {} : { root: { table: 'public.shops' } }), ...part };
+      expect(fileSchema.safeParse(whole).error?.issues ?? [], text).toEqual([]);
+    }
   });
 
   it('in the shell name commands and options that exist', () => {

@@ -323,11 +323,12 @@ create table tenantry.adoption_members (
 );
 create index adoption_members_member_idx on tenantry.adoption_members (tenant_id, user_id);
 create index adoption_members_user_id_idx on tenantry.adoption_members (run_id, user_id);
+create index adoption_members_held_idx on tenantry.adoption_members (run_id, tenant_id) where held;
 comment on table tenantry.adoption_members is 'Memberships that an adoption made out of the old tables; others are never touched.';
 
 -- Makes the memberships of these users what the old tables say, and nothing else: memberships that others made stay as they are.
 create function tenantry.adopt_sync_members(p_users uuid[]) returns integer
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   v_run uuid := (select r.id from tenantry.adoption_runs r where r.status = 'open');
   v_keys text[] := array(select k.old_key from tenantry.adoption_user_keys k where k.run_id = v_run and k.user_id = any (p_users));
@@ -410,7 +411,7 @@ end $$;
 -- Brings users and memberships in step with these rows of the old user table. `p_merge`: rows with one address are one user.
 -- `p_alone`: nobody else works on the same rows meanwhile; else those who do share them, and no two wait for each other.
 create function tenantry.adopt_sync_users(p_keys text[], p_merge boolean, p_alone boolean) returns integer
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   v_run uuid := (select r.id from tenantry.adoption_runs r where r.status = 'open');
   v_users uuid[];
@@ -445,7 +446,7 @@ begin
     from tenantry.adoption_user_keys k
     join tenantry.adopt_old_users(p_keys) o on o.old_key = k.old_key
     join tenantry.users u on u.id = k.user_id
-    where k.run_id = v_run and o.email_key is distinct from u.email_key
+    where k.run_id = v_run and k.old_key = any (p_keys) and o.email_key is distinct from u.email_key
   loop
     if r.renames and r.email_key is not null then
       update tenantry.users u set email = r.email where u.id = r.user_id;

@@ -150,10 +150,14 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
     for (const key of ['1', '2']) {
       const app = new pg.Client({ connectionString: db.appUrl });
       await app.connect();
-      const [organization] = await db.query<{ id: string }>('select id from tenantry.organizations where key = $1', [key]);
+      const [organization] = await db.query<{ id: string }>('select id from tenantry.organizations where key = $1', [
+        key,
+      ]);
       await app.query("select set_config('app.tenant_id', $1, false)", [organization!.id]);
       for (const [table, text] of Object.entries(truth)) {
-        const mine = await app.query(`select count(*)::int as n, count(distinct tenant_id)::int as tenants from ${table}`);
+        const mine = await app.query(
+          `select count(*)::int as n, count(distinct tenant_id)::int as tenants from ${table}`,
+        );
         const [expected] = await db.query<{ n: number }>(
           `select count(*)::int as n from (${text}) r where r.store = $1::int`,
           [key],

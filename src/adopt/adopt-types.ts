@@ -5,11 +5,9 @@ import type { PlanCheck, PlanDifference } from './check/difference.ts';
 import type { Classification } from './classify.ts';
 import type { Conflict } from './conflicts.ts';
 import type { AdoptRows } from './decisions/adopt-rows.ts';
-import type { KeptCopy, QuarantineCount } from './decisions/quarantine.ts';
-import type { LegacyLogin } from './compat/legacy-login.ts';
+import type { KeptCopy } from './decisions/quarantine.ts';
 import type { DryRun } from './hooks/dry-run.ts';
 import type { Confirm } from './hooks/perform.ts';
-import type { HookSummary } from './hooks/queries.ts';
 import type { AdoptHooks, VerifyReport } from './hooks/types.ts';
 import type { Inspection } from './inspection.ts';
 import type { MembershipSummary } from './memberships/check.ts';
@@ -20,6 +18,7 @@ import type { RootProposal } from './roots.ts';
 import type { BackfillOptions } from './run/backfill-run.ts';
 import type { OnEvent } from './run/events.ts';
 import type { Finding } from './run/steps-run.ts';
+import type { AdoptStatus } from './status.ts';
 import type { GeneratedTypes, TypesOptions } from './types/generate.ts';
 
 export interface AdoptOptions {
@@ -61,34 +60,6 @@ export interface RunResult {
   /** Rows filled by the backfill, in this run and those it resumed. */
   readonly rows: number;
   readonly seconds: number;
-}
-
-export interface AdoptStatus {
-  readonly runId: string;
-  readonly status: 'open' | 'undone';
-  readonly phase: Phase;
-  readonly direction: 'forward' | 'undo';
-  /** A process holds it now. */
-  readonly running: boolean;
-  /** Since when it is to stand still. */
-  readonly pausedAt: Date | null;
-  /** Steps that cannot get their lock now, each with who is in the way, as in the event `lock`. */
-  readonly waiting: readonly { readonly step: string; readonly blockers: readonly string[] }[];
-  readonly lastError: string | null;
-  /** Rows that wait without a tenant by a decision; empty before the columns are filled. */
-  readonly quarantine: readonly QuarantineCount[];
-  /** Hooks that ran, in their order. */
-  readonly hooks: readonly HookSummary[];
-  /** Logins of old applications that are one tenant without a context. */
-  readonly legacyLogins: readonly LegacyLogin[];
-  readonly startedAt: Date;
-  readonly finishedAt: Date | null;
-  readonly phases: readonly {
-    readonly phase: Phase;
-    readonly done: number;
-    readonly steps: number;
-    readonly rows: number;
-  }[];
 }
 
 export interface UndoResult {

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { translateDatabaseError } from '../database/database-error.ts';
 import type { PoolLike } from '../database/kernel.ts';
 import type { Queryable } from '../database/sql.ts';
+import { keepSteady } from '../database/steady.ts';
 import { TenantryError } from '../errors.ts';
 import { createIsolation } from '../isolation/index.ts';
 import type { Adopt, AdoptOptions, PlanOptions, PlanResult, RunOptions } from './adopt-types.ts';
 import { acceptDecisions, checkPlan } from './check/check.ts';
 import { byDecision, findConflicts } from './conflicts.ts';
 import { createAdoptRows } from './decisions/adopt-rows.ts';
-import { countQuarantine, selectKeptCopies } from './decisions/quarantine.ts';
-import { createLegacyLogins } from './compat/legacy-login.ts';
+import { selectKeptCopies } from './decisions/quarantine.ts';
 import { runDry } from './hooks/dry-run.ts';
 import { createPhaseHooks } from './hooks/phase-hooks.ts';
 import { createHookState } from './hooks/queries.ts';
@@ -22,14 +22,16 @@ import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
 import { renderPage } from './page/page.ts';
 import { type Plan, phases } from './plan-types.ts';
-import { runPreflight } from './preflight.ts';
+import { type PreflightFinding, runPreflight } from './preflight.ts';
 import { conflictsError, pausedError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
 import { findReferences } from './references/find.ts';
 import { proposeRoots } from './roots.ts';
+import type { OnEvent } from './run/events.ts';
 import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } from './run/run.ts';
 import { createState, type RunRow } from './run/state.ts';
 import { readWindowState } from './run/window.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
+import { readStatus } from './status.ts';
 import { generateTypes } from './types/generate.ts';
 import { tenantColumnsOf } from './types/tenant-columns.ts';
 
@@ -51,6 +53,7 @@ export function createAdopt({
   onEvent: onAnyEvent = () => {},
 }: AdoptOptions): Adopt {
   requireConnections(adminPool);
+  keepSteady(adminPool);
   const entries = readHooks(hooks);
   const state = createState(schema);
 
@@ -106,19 +109,23 @@ export function createAdopt({
     return (await planOf(db, inspection, text, { update: true })).plan;
   };
 
-  const refuse = (plan: Plan, force: boolean): Promise<void> =>
+  /** @returns what deserves a look and stops nothing */
+  const refuse = (plan: Plan, force: boolean): Promise<readonly PreflightFinding[]> =>
     reading(adminPool, async (db) => {
       await requireUsableData(db, plan);
       const { conflicts } = byDecision(await findConflicts(db, plan));
       if (conflicts.length > 0) throw conflictsError(conflicts);
       refuseUndecided(plan);
-      const blockers = (await runPreflight(db, plan, schema)).filter((finding) => finding.level === 'blocker');
+      const findings = await runPreflight(db, plan, schema);
+      const blockers = findings.filter((finding) => finding.level === 'blocker');
       if (blockers.length > 0 && !force) throw preflightError(blockers);
+      return findings;
     });
 
   /** Refuses what must be decided first; makes the run and all its steps in one transaction. */
-  const begin = async (plan: Plan, force: boolean): Promise<RunRow> => {
-    await refuse(plan, force);
+  const begin = async (plan: Plan, force: boolean, onEvent: OnEvent): Promise<RunRow> => {
+    for (const { level, message } of await refuse(plan, force))
+      if (level === 'warning') await onEvent({ type: 'warning', message });
     const client = await adminPool.connect();
     try {
       await client.query('begin');
@@ -214,7 +221,8 @@ export function createAdopt({
             if (options.resume !== true) throw pausedError(open.paused_at);
             await state.setPaused(adminPool, open.id, false);
           }
-          const run = open ?? (plan === null ? undefined : await begin(plan, options.force ?? false));
+          const run =
+            open ?? (plan === null ? undefined : await begin(plan, options.force ?? false, engine(options).onEvent));
           if (run === undefined)
             throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption to go on with, and no plan.');
           if (open !== undefined && plan !== null && hashOf(plan) !== open.plan_hash) {
@@ -241,11 +249,12 @@ export function createAdopt({
           const run = await state.selectOpenRun(adminPool);
           const wanted = run?.plan ?? plan;
           if (wanted === null) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption and no plan.');
-          if (run === undefined) await refuse(wanted, options.force ?? false);
+          const findings = run === undefined ? await refuse(wanted, options.force ?? false) : [];
           const steps = run === undefined ? [] : await state.selectSteps(adminPool, run.id);
           const done = new Set(steps.filter(({ status }) => status === 'done').map(({ id }) => id));
           const { to = 'enforced' } = options;
-          return runDry({ pool: adminPool, schema, plan: wanted, run, done, entries, to });
+          const dry = await runDry({ pool: adminPool, schema, plan: wanted, run, done, entries, to });
+          return { findings, ...dry };
         })(),
       ),
 
@@ -276,40 +285,7 @@ export function createAdopt({
         }),
       ),
 
-    status: () =>
-      translated(
-        (async () => {
-          const run = await state.selectLastRun(adminPool);
-          if (run === undefined) return null;
-          const steps = await state.selectSteps(adminPool, run.id);
-          return {
-            runId: run.id,
-            status: run.status,
-            phase: run.phase,
-            direction: run.direction,
-            running: run.held,
-            pausedAt: run.paused_at,
-            waiting: run.held
-              ? steps.flatMap(({ id, waiting_for: blockers }) => (blockers === null ? [] : [{ step: id, blockers }]))
-              : [],
-            lastError: run.last_error,
-            quarantine: run.status === 'open' ? await countQuarantine(adminPool, run.plan, run.phase) : [],
-            hooks: await createHookState(schema).selectSummary(adminPool, run.id),
-            legacyLogins: await createLegacyLogins(adminPool, schema).list(),
-            startedAt: run.started_at,
-            finishedAt: run.finished_at,
-            phases: phases.slice(1).map((phase) => {
-              const own = steps.filter((step) => step.phase === phase);
-              return {
-                phase,
-                steps: own.length,
-                done: own.filter((step) => step.status === 'done').length,
-                rows: own.reduce((sum, step) => sum + step.rows_done, 0),
-              };
-            }),
-          };
-        })(),
-      ),
+    status: () => translated(readStatus(adminPool, schema, state)),
 
     ...createAdoptRows({ adminPool, schema, state }),
 

@@ -1,5 +1,5 @@
 export { createAdopt } from './adopt.ts';
-export type { Adopt, AdoptOptions, AdoptStatus, PlanResult, RunOptions, RunResult, UndoResult } from './adopt-types.ts';
+export type { Adopt, AdoptOptions, PlanResult, RunOptions, RunResult, UndoResult } from './adopt-types.ts';
 export type { PlanCheck, PlanDifference } from './check/difference.ts';
 export type { Classification, Decisions, TableClass, TableDecision } from './classify.ts';
 export { createLegacyLogins, type LegacyLogin, type LegacyLogins } from './compat/legacy-login.ts';
@@ -32,7 +32,9 @@ export type { PreflightFinding } from './preflight.ts';
 export type { RootProposal } from './roots.ts';
 export type { AdoptEvent, OnEvent } from './run/events.ts';
 export type { Finding } from './run/steps-run.ts';
+export { describeDrift } from '../database/drift.ts';
 export { compareDumps, dumpSchema } from './schema-dump.ts';
+export type { AdoptStatus, CurrentStep, PhaseStatus, Wait } from './status.ts';
 export { type MaxLag, readBytes, readMaxLag } from './run/lag.ts';
 export { readWindow, type RunWindow } from './run/window.ts';
 export { type GeneratedTypes, type TypeFormat, typeFormats, type TypesOptions } from './types/generate.ts';

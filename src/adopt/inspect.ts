@@ -69,8 +69,12 @@ type ForeignKeyRow = Awaited<ReturnType<typeof selectForeignKeys>>[number];
 /** A key that only partitions declare counts once, for their root: the rows of the table follow it all the same. */
 function liftPartitionKeys(rows: readonly ForeignKeyRow[]): ForeignKey[] {
   const lifted = new Map<string, ForeignKey & { onPartitions?: string[] }>();
-  for (const { declaredOn, onRoot, hasHeirs, ...rest } of rows) {
-    const key = { ...rest, ...(hasHeirs ? { parentOnly: true as const } : {}) };
+  for (const { declaredOn, onRoot, hasHeirs, operators, ...rest } of rows) {
+    const key = {
+      ...rest,
+      ...(hasHeirs ? { parentOnly: true as const } : {}),
+      ...(operators.some((operator) => operator !== '=') ? { operators } : {}),
+    };
     const id = `${key.table}(${key.columns.join()})>${key.parent}(${key.parentColumns.join()})`;
     const known = lifted.get(id);
     if (known === undefined) lifted.set(id, onRoot ? key : { ...key, onPartitions: [declaredOn] });

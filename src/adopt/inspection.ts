@@ -9,6 +9,8 @@ export interface ColumnFacts {
   readonly generated: boolean;
   /** The type without what a domain or a length adds: what decides whether two columns can be compared. */
   readonly baseType?: string;
+  /** The type's own operator where it is none of the system's (citext): `operator(public.=)`. */
+  readonly equality?: string | null;
   /** Of a generated column: its expression, and the columns that it reads. */
   readonly expression?: string | null;
   readonly generatedFrom?: readonly string[];
@@ -92,6 +94,8 @@ export interface ForeignKey {
   readonly when?: { readonly column: string; readonly value: string };
   /** For each of `columns`; left out where the types are the same. */
   readonly conversions?: readonly Conversion[];
+  /** For each of `columns` the operator that compares it with the parent's, where one is none of the system's. */
+  readonly operators?: readonly string[];
   /** The parent has children by INHERITS: their rows are not those the key means. */
   readonly parentOnly?: true;
 }
@@ -124,6 +128,8 @@ export interface SequenceFacts {
   readonly name: string;
   readonly owner: string;
   readonly ownedBy: string | null;
+  /** The runtime may use it already. */
+  readonly usable?: boolean;
 }
 
 export interface SchemaFacts {

@@ -78,6 +78,8 @@ export async function selectColumns(db: Queryable, schema: string): Promise<({ t
     `select ${nameOf('c', 'n')} as "table", a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
             a.attnotnull or ty.typnotnull as "notNull", a.atthasdef or a.attidentity <> '' as "hasDefault", a.attgenerated <> '' as generated,
             format_type(${baseType('ty.oid')}, null) as "baseType",
+            (select format('operator(%I.=)', opn.nspname) from pg_operator op join pg_namespace opn on opn.oid = op.oprnamespace
+             where op.oprname = '=' and op.oprleft = ${baseType('ty.oid')} and op.oprright = op.oprleft and opn.nspname <> 'pg_catalog' limit 1) as equality,
             case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end as expression,
             array(select distinct s.attname::text from pg_depend x join pg_attribute s on s.attrelid = c.oid and s.attnum = x.refobjsubid
                   where a.attgenerated <> '' and x.refclassid = 'pg_class'::regclass and x.refobjid = c.oid and x.refobjsubid <> a.attnum
@@ -113,7 +115,8 @@ export async function selectUniques(db: Queryable, schema: string): Promise<Uniq
   );
 }
 
-type ForeignKeyRow = Omit<ForeignKey, 'onPartitions'> & {
+type ForeignKeyRow = Omit<ForeignKey, 'onPartitions' | 'operators'> & {
+  operators: string[];
   declaredOn: TableName;
   onRoot: boolean;
   hasHeirs: boolean;
@@ -132,6 +135,9 @@ export async function selectForeignKeys(db: Queryable, schema: string): Promise<
             exists (select from unnest(k.conkey) u(num) join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.num
                       join pg_type ty on ty.oid = a.atttypid
                     where not a.attnotnull and not ty.typnotnull) as nullable,
+            array(select case opn.nspname when 'pg_catalog' then op.oprname::text else format('operator(%I.%s)', opn.nspname, op.oprname) end
+                  from unnest(k.conpfeqop) with ordinality u(num, o) join pg_operator op on op.oid = u.num
+                  join pg_namespace opn on opn.oid = op.oprnamespace order by u.o) as operators,
             k.condeferrable as deferrable, k.convalidated as validated,
             p.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = p.oid) as "hasHeirs",
             case k.confdeltype when 'a' then 'no action' when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null' else 'set default' end as "onDelete",
@@ -207,7 +213,8 @@ export async function selectSequences(db: Queryable, schema: string): Promise<Se
              from pg_depend d join pg_class t on t.oid = d.refobjid join pg_namespace tn on tn.oid = t.relnamespace
              join pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
              where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refclassid = 'pg_class'::regclass
-               and d.deptype in ('a', 'i') limit 1) as "ownedBy"
+               and d.deptype in ('a', 'i') limit 1) as "ownedBy",
+            case when to_regrole('tenantry_app') is null then false else has_sequence_privilege('tenantry_app', c.oid, 'usage') end as usable
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.relkind = 'S' and ${hostSchemas} and ${notOfExtension('pg_class', 'c.oid')}
      order by 1`,

@@ -24,13 +24,15 @@ export interface TenantGraph {
   readonly byKey?: ((key: string) => string) | undefined;
   /** The organization that takes a table's orphans, as SQL. */
   readonly orphan?: (decision: OrphanDecision) => string | undefined;
+  /** Where ways end that are followed past rows without a tenant. */
+  readonly climb?: RouteEnd;
 }
 
 /** The join of a child's alias with its parent's: `p.id = t.customer_id`. */
 export function joinCondition(key: ForeignKey, child: string, parent: string): string {
   const equal = key.columns.map((column, i) => {
     const value = convert(`${child}.${ident(column)}`, key.conversions?.[i] ?? 'none');
-    return `${parent}.${ident(key.parentColumns[i] ?? '')} = ${value}`;
+    return `${parent}.${ident(key.parentColumns[i] ?? '')} ${key.operators?.[i] ?? '='} ${value}`;
   });
   return [...equal, ...discriminated(key, child)].join(' and ');
 }

@@ -91,7 +91,8 @@ for (const shape of shapes) {
 
     test('E2, E3, E5: goes to enforced with every row’s tenant right, and back to what it was', async () => {
       const adopt = createAdopt({ adminPool: pool });
-      const { inspection, references } = await adopt.inspect();
+      const { inspection, references, roots } = await adopt.inspect();
+      if (shape.roots !== undefined) expect(roots.map((root) => root.table).toSorted()).toEqual(shape.roots);
       expect(
         references.map(({ from, to, confidence }) => {
           const targets =
@@ -146,6 +147,10 @@ for (const shape of shapes) {
       expect(await wrongTenants(db, shape), 'enforced').toEqual([]);
       expect(await seenByTenants(db, shape, plan), 'what tenants see').toEqual([]);
 
+      await writeAsTenant(db, shape);
+      expect(await wrongTenants(db, shape), 'written by a tenant').toEqual([]);
+      data = await digest(db, columns);
+
       expect((await adopt.undo()).differences).toEqual([]);
       expect(await dumpSchema(db.admin)).toBe(before);
       expect(await digest(db, columns)).toEqual(data);
@@ -183,6 +188,24 @@ async function seenByTenants(db: TestDatabase, { model }: Shape, plan: Plan): Pr
     await client.end();
   }
   return faults;
+}
+
+/** The application of tomorrow: the unprivileged login with a tenant. */
+async function writeAsTenant(db: TestDatabase, { allowed = [], refused = [] }: Shape): Promise<void> {
+  if (allowed.length + refused.length === 0) return;
+  const client = new pg.Client({ connectionString: db.appUrl });
+  await client.connect();
+  try {
+    const [first] = await db.query<{ id: string }>('select id from tenantry.organizations order by key limit 1');
+    await client.query("select set_config('app.tenant_id', $1, false)", [first?.id]);
+    for (const text of allowed) expect((await client.query(text)).rowCount, text).toBe(1);
+    for (const text of refused)
+      await expect(client.query(text), text).rejects.toMatchObject({
+        code: expect.stringMatching(/^(42501|23503|23514)$/),
+      });
+  } finally {
+    await client.end();
+  }
 }
 
 /** No extension that comes with PostgreSQL brings a table: one becomes a member of plpgsql, as its script would have it. */

@@ -2,7 +2,7 @@ import { groupBy } from '../graph.ts';
 import type { ColumnFacts, Inspection, TableFacts, TableName } from '../inspection.ts';
 import { conversionOf, isText } from './comparable.ts';
 import { isUnique } from './confirm.ts';
-import { nameMatch, namesItself, readingsOf, tableWords } from './words.ts';
+import { nameMatch, namesItself, readingsOf, tableWords, wordsOf } from './words.ts';
 
 /** Columns that could refer to a key, judged by names and types alone. */
 export interface Candidate {
@@ -115,6 +115,17 @@ const schemaOf = (inspection: Inspection, name: TableName): string | undefined =
 function judge(table: TableFacts, column: ColumnFacts, parent: TableFacts): Candidate | undefined {
   const itself = table === parent;
   if (itself && table.primaryKey.length === 1 && table.primaryKey[0] === column.name) return undefined;
+  const named = itself ? undefined : keyNamed(column, parent);
+  if (named !== undefined) {
+    return {
+      table: table.name,
+      columns: [column.name],
+      parent: parent.name,
+      parentColumns: [named.name],
+      strength: 'strong',
+      reason: `named after ${parent.name} and its ${named.name}`,
+    };
+  }
   for (const reading of readingsOf(column.name)) {
     const match = itself && namesItself(reading) ? 'exact' : nameMatch(reading.stem, tableWords(parent.table));
     // a whole name that only ends like a table's (unit_price, prices) is no reference to it
@@ -147,6 +158,17 @@ function judge(table: TableFacts, column: ColumnFacts, parent: TableFacts): Cand
         strength: 'strong',
         reason: `it has the name of the key of ${parent.name}`,
       };
+}
+
+/** `article_sku` beside articles(sku): the table and a key of it, word for word. */
+function keyNamed(column: ColumnFacts, parent: TableFacts): ColumnFacts | undefined {
+  const words = wordsOf(column.name).join(' ');
+  return parent.columns.find(
+    (key) =>
+      words === [...tableWords(parent.table), ...wordsOf(key.name)].join(' ') &&
+      isUnique(parent, [key.name]) &&
+      conversionOf(column.baseType, key.baseType) !== undefined,
+  );
 }
 
 /** The key that a column means: the unique one its suffix names (customer_code → code), else the primary key. */

@@ -77,6 +77,7 @@ function wayTo(inspection: Inspection, child: TableFacts, columns: readonly stri
       conversion ?? fail(`${column} (${own?.type ?? ''}) cannot be compared with ${target} (${theirs?.type ?? ''})`)
     );
   });
+  const operators = parentColumns.map((column) => parent.columns.find((c) => c.name === column)?.equality ?? '=');
   return {
     name: `${child.table}_${columns.join('_')}_reference`,
     table: child.name,
@@ -90,6 +91,7 @@ function wayTo(inspection: Inspection, child: TableFacts, columns: readonly stri
     onUpdate: 'no action',
     confirmed: true,
     ...(conversions.some((c) => c !== 'none') ? { conversions } : {}),
+    ...(operators.some((operator) => operator !== '=') ? { operators } : {}),
     ...(inspection.tables.some((t) => t.inherits.includes(parent.name)) ? { parentOnly: true } : {}),
   };
 }

@@ -14,6 +14,8 @@ const mostTargets = 30;
 const leastShare = 0.5;
 /** Milliseconds for one question: a table without an index on its key is not read to its end. */
 const patience = 5000;
+/** Milliseconds for all of them. What is not asked by then is offered by its name alone. */
+const patienceInAll = 60_000;
 
 /**
  * References that no constraint declares: found by name and type, then asked of the data. Reads a sample of each table, at most.
@@ -21,18 +23,25 @@ const patience = 5000;
  */
 export async function findReferences(db: Queryable, inspection: Inspection): Promise<FoundReference[]> {
   const found: FoundReference[] = [];
-  for (const candidate of findCandidates(inspection)) found.push(...(await askCandidate(db, inspection, candidate)));
-  for (const pair of findPairs(inspection)) found.push(...(await askPair(db, inspection, pair)));
+  const asking: Asking = { db, until: performance.now() + patienceInAll };
+  for (const candidate of findCandidates(inspection))
+    found.push(...(await askCandidate(asking, inspection, candidate)));
+  for (const pair of findPairs(inspection)) found.push(...(await askPair(asking, inspection, pair)));
   const order = (reference: FoundReference): string => `${reference.table} ${reference.from}`;
   return found.sort((a, b) => (order(a) < order(b) ? -1 : 1));
 }
 
-async function askCandidate(db: Queryable, inspection: Inspection, candidate: Candidate): Promise<FoundReference[]> {
+interface Asking {
+  readonly db: Queryable;
+  readonly until: number;
+}
+
+async function askCandidate(asking: Asking, inspection: Inspection, candidate: Candidate): Promise<FoundReference[]> {
   const from = writeColumns(candidate.table, candidate.columns);
   const to = writeColumns(candidate.parent, candidate.parentColumns);
   const [key] = confirmReference(inspection, [], { from, to });
   if (key === undefined) return [];
-  const seen = await countFound(db, inspection, key);
+  const seen = await countFound(asking, inspection, key);
   if (seen !== null && seen.sampled > 0 && seen.found / seen.sampled < leastShare) return [];
   return [
     {
@@ -49,12 +58,12 @@ async function askCandidate(db: Queryable, inspection: Inspection, candidate: Ca
 }
 
 async function askPair(
-  db: Queryable,
+  asking: Asking,
   inspection: Inspection,
   { table, discriminator, column }: PairCandidate,
 ): Promise<FoundReference[]> {
   const rows = await guarded<{ value: string }>(
-    db,
+    asking,
     `select c.value from (select t.${ident(discriminator)}::text as value from ${sampled(inspection, table)} where t.${ident(discriminator)} is not null limit ${sample}) c
      group by 1 order by 1 limit ${mostTargets + 1}`,
   );
@@ -63,7 +72,7 @@ async function askPair(
   const unmapped: string[] = [];
   const total = { sampled: 0, found: 0 };
   for (const { value } of rows) {
-    const target = await targetOfValue(db, inspection, { table, discriminator, column }, value);
+    const target = await targetOfValue(asking, inspection, { table, discriminator, column }, value);
     if (target === undefined) unmapped.push(value);
     else {
       to[value] = target.to;
@@ -88,7 +97,7 @@ async function askPair(
 }
 
 async function targetOfValue(
-  db: Queryable,
+  asking: Asking,
   inspection: Inspection,
   { table, discriminator, column }: PairCandidate,
   value: string,
@@ -98,7 +107,7 @@ async function targetOfValue(
     if (parent.primaryKey.length !== 1) continue;
     const to = writeColumns(parent.name, parent.primaryKey);
     const key = confirmed(inspection, from, { [value]: to });
-    const seen = key === undefined ? null : await countFound(db, inspection, key);
+    const seen = key === undefined ? null : await countFound(asking, inspection, key);
     if (seen !== null && seen.sampled > 0 && seen.found / seen.sampled >= leastShare) return { to, ...seen };
   }
   return undefined;
@@ -119,7 +128,7 @@ interface Seen {
 }
 
 /** How many of the different values in a sample the parent has; null where the tables could not be read. */
-async function countFound(db: Queryable, inspection: Inspection, key: ForeignKey): Promise<Seen | null> {
+async function countFound(asking: Asking, inspection: Inspection, key: ForeignKey): Promise<Seen | null> {
   const columns = key.columns.map((column) => `t.${ident(column)}`);
   const kind = key.when === undefined ? [] : [`t.${ident(key.when.column)}`];
   const present = [
@@ -128,7 +137,7 @@ async function countFound(db: Queryable, inspection: Inspection, key: ForeignKey
   ].join(' and ');
   const values = [...columns, ...kind].join(', ');
   const rows = await guarded<{ sampled: number; found: number }>(
-    db,
+    asking,
     `select count(*)::int as sampled, count(*) filter (where exists (select from ${parentRows(key)} p where ${joinCondition(key, 's', 'p')}))::int as found
      from (select distinct * from (select ${values} from ${sampled(inspection, key.table)} where ${present} limit ${sample}) t) s`,
   );
@@ -148,7 +157,9 @@ function sampled(inspection: Inspection, name: TableName): string {
 }
 
 /** A question that may be refused (no right to read) or take too long costs nothing but its answer. */
-async function guarded<R extends Record<string, unknown>>(db: Queryable, text: string): Promise<R[] | null> {
+async function guarded<R extends Record<string, unknown>>(asking: Asking, text: string): Promise<R[] | null> {
+  const { db, until } = asking;
+  if (performance.now() > until) return null;
   await db.query(`savepoint reference`);
   try {
     await db.query(`set local statement_timeout = ${patience}`);

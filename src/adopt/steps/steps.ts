@@ -8,6 +8,7 @@ import { planMembershipBatches, planMembershipFunctions, planMembershipTriggers 
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { planBackfill } from './backfill.ts';
 import { planColumn, planConstant, planSchemas, planTriggers } from './expand.ts';
+import { planHeir } from './heirs.ts';
 import { planMapping } from './mapping.ts';
 import { planReferences } from './references.ts';
 import { planTighten } from './tighten.ts';
@@ -17,8 +18,8 @@ import { planVerify } from './verify.ts';
 export function planSteps(plan: Plan, inspection: Inspection): Step[] {
   const byName = new Map(plan.tables.map((table) => [table.table, table]));
   const tables = plan.order.flatMap((name) => byName.get(name) ?? []);
-  // a mode of the table that others inherit from is theirs too: its policies are put on each of them
   const copied = new Set(copiedTables(plan).map((table) => table.table));
+  // a mode of the table that others inherit from is theirs too: its policies are put on each of them
   const heads = tables.filter((table) => table.inherits.length === 0);
   return [
     ...planSchemas(plan, inspection),
@@ -43,6 +44,7 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
     ...(plan.memberships === null ? [] : planMembershipChecks(plan, plan.memberships)),
     ...tables.flatMap((table) => planTighten(plan, table)),
     ...heads.filter((table) => !copied.has(table.table)).map((table) => modeStep(plan, table, 'shadow')),
+    ...tables.flatMap((table) => planHeir(table, inspection)),
     ...planDuplicates(plan, inspection),
     // in shadow every row that is yet to be copied would be counted: these tables go there when their copies are made
     ...heads

@@ -76,6 +76,21 @@ describe('references without a constraint', () => {
     await drop('app');
   });
 
+  test('rows that lead nowhere stop the run until somebody decides about them', async () => {
+    await inSchema('app', zoo('orphaned-references'));
+    const adopt = createAdopt({ adminPool: pool });
+    const { plan, conflicts } = await adopt.plan({
+      root: 'app.stores',
+      references: [{ from: 'app.order_notes(order_id)', to: 'app.orders(id)' }],
+    });
+    expect(conflicts.map(({ table, kind, rows }) => [table, kind, rows])).toEqual([
+      ['app.order_notes', 'no tenant', 6],
+    ]);
+    expect((await refusal(adopt.run(plan))).code).toBe('TNT_ADOPT_CONFLICTS');
+    expect(await adopt.status()).toBeNull();
+    await drop('app');
+  });
+
   test('a table that the login may not read costs its answer alone', async () => {
     await inSchema(
       'app',

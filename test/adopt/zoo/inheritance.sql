@@ -3,7 +3,7 @@ create table companies (id int primary key, name text not null);
 create table vehicles (id int primary key, company_id int not null references companies, plate text);
 create table trucks (tons int, primary key (id)) inherits (vehicles);
 create table tank_trucks (litres int, primary key (id)) inherits (trucks);
-create table bikes (gears int, primary key (id), foreign key (company_id) references companies) inherits (vehicles);
+create table bikes (gears int, frame_no serial, primary key (id), foreign key (company_id) references companies) inherits (vehicles);
 create table trips (id int primary key, vehicle_id int not null references vehicles);
 insert into companies select n, 'Company ' || n from generate_series(1, 4) n;
 insert into vehicles select n, 1 + n % 4, 'v' from generate_series(1, 40) n;

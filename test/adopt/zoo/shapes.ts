@@ -10,8 +10,14 @@ export interface Shape {
   readonly model: Readonly<Record<string, string>>;
   /** Statements of the old application, run after each phase; `:n` is another number each time. */
   readonly writes: readonly string[];
+  /** Statements of the runtime login as the first tenant by key, once the tables are enforced. */
+  readonly allowed?: readonly string[];
+  /** The same, refused: each as a row of another tenant, or one that is not there. */
+  readonly refused?: readonly string[];
   /** Undone from each phase as well as from the end. */
   readonly everyPhase?: true;
+  /** Tables that could be the tenant. */
+  readonly roots?: readonly string[];
   /** References that must be found: `from → to confidence`. */
   readonly found?: readonly string[];
 }
@@ -144,6 +150,7 @@ export const shapes: readonly Shape[] = [
       projects: 'owned account_id',
       tasks: 'owned project_id',
     },
+    roots: ['public.accounts', 'public.countries', 'public.projects', 'public.users'],
     model: {
       accounts: 'select tenant_id, id::text as key from accounts',
       users: 'select tenant_id, account_id::text as key from users',
@@ -237,6 +244,16 @@ export const shapes: readonly Shape[] = [
       `update attachments set owner_id = '12' where owner_id = ' not a number'`,
       `update orders set customer_id = 8 where id = 70`,
       `update customers set account_id = 1 + :n % 4 where id = 8`,
+    ],
+    allowed: [
+      `insert into orders values (9000, 4)`,
+      `insert into comments (commentable_type, commentable_id, body) values ('Order', 9000, 'x')`,
+      `update comments set body = 'y' where commentable_id = 9000`,
+    ],
+    refused: [
+      // customer 4 is the tenant's, order 4 with the same id belongs to it as well, customer 5 does not
+      `insert into comments (commentable_type, commentable_id, body) values ('Customer', 5, 'x')`,
+      `update comments set commentable_type = 'Customer', commentable_id = 5 where commentable_id = 9000`,
     ],
     everyPhase: true,
   },
@@ -395,16 +412,31 @@ export const shapes: readonly Shape[] = [
       companies: 'select tenant_id, id::text as key from companies',
       // with the rows of all that inherit from it
       vehicles: 'select tenant_id, company_id::text as key from vehicles',
+      trucks: 'select tenant_id, company_id::text as key from trucks',
+      tank_trucks: 'select tenant_id, company_id::text as key from tank_trucks',
+      bikes: 'select tenant_id, company_id::text as key from bikes',
       trips: 'select t.tenant_id, v.company_id::text as key from trips t join only vehicles v on v.id = t.vehicle_id',
     },
     writes: [
       `insert into vehicles values (:n, 1, 'x')`,
       `insert into trucks values (:n, 2, 'x', 3)`,
       `insert into tank_trucks values (:n, 3, 'x', 3, 9)`,
-      `insert into bikes values (:n, 4, 'x', 3)`,
+      `insert into bikes (id, company_id, plate, gears) values (:n, 4, 'x', 3)`,
       'insert into trips values (:n, :n)',
       'update vehicles set company_id = 2 where id = :n',
       'update only vehicles set company_id = 4 where id = 3',
+    ],
+    allowed: [
+      `insert into bikes (id, company_id, plate, gears) values (9000, 1, 'x', 3)`,
+      `insert into vehicles values (9001, 1, 'x')`,
+      'insert into trips values (9000, 9001)',
+      `update vehicles set plate = 'y' where id = 9000`,
+      'delete from bikes where id = 9000',
+    ],
+    refused: [
+      `insert into bikes (id, company_id, plate, gears) values (9002, 2, 'x', 3)`,
+      `insert into tank_trucks values (9003, 2, 'x', 3, 9)`,
+      'insert into trips values (9001, 1)',
     ],
     everyPhase: true,
   },
@@ -449,6 +481,26 @@ export const shapes: readonly Shape[] = [
       `insert into bookings values (:n, 'north', :n)`,
       `insert into remarks values (:n, 'branch', 'CC'), (:n + 1, 'desk', '1')`,
       `update bookings set desk_region = 'south', desk_no = 2 where id = :n`,
+    ],
+  },
+  {
+    name: 'extension-types',
+    decisions: {
+      root: 'public.brands',
+      references: [{ from: 'public.labels(article_sku)', to: 'public.articles(sku)' }],
+    },
+    classes: { brands: 'root', articles: 'owned brand', labels: 'owned article_sku' },
+    found: ['public.labels(article_sku) → public.articles(sku) high'],
+    model: {
+      brands: 'select tenant_id, name::text as key from brands',
+      articles: 'select a.tenant_id, b.name::text as key from articles a join brands b on b.name = a.brand',
+      labels:
+        'select l.tenant_id, b.name::text as key from labels l join articles a on a.sku = l.article_sku join brands b on b.name = a.brand',
+    },
+    writes: [
+      `insert into articles values ('New-' || :n, 'bRAND 2')`,
+      `insert into labels values (:n, 'NEW-' || :n)`,
+      `update articles set brand = 'BRAND 3' where sku = 'new-' || :n`,
     ],
   },
   {

@@ -1,7 +1,7 @@
 import { ident, type Queryable } from '../database/sql.ts';
 import { hasTenant } from './classify.ts';
 import { inspectDatabase } from './inspect.ts';
-import type { Inspection } from './inspection.ts';
+import type { Inspection, TableName } from './inspection.ts';
 import type { Plan, TablePlan } from './plan-types.ts';
 import { selectHorizon, selectLeakyIndexes, selectPrivileges, selectStatements } from './preflight-queries.ts';
 import { shapeFindings } from './preflight-shapes.ts';
@@ -22,7 +22,9 @@ export async function runPreflight(db: Queryable, plan: Plan, schema: string): P
   const inspection = await inspectDatabase(db, schema);
   const tables = plan.tables.filter((table) => hasTenant(table.class));
   return [
-    ...(await privileges(db, tables)),
+    ...(await privileges(db, [
+      ...new Set([...tables.map((table) => table.table), ...(plan.memberships?.tables ?? [])]),
+    ])),
     ...structure(inspection, plan, tables),
     ...shapeFindings(inspection, plan, tables),
     ...(await statistics(db, plan, tables)),
@@ -32,11 +34,8 @@ export async function runPreflight(db: Queryable, plan: Plan, schema: string): P
   ];
 }
 
-async function privileges(db: Queryable, tables: readonly TablePlan[]): Promise<PreflightFinding[]> {
-  const rows = await selectPrivileges(
-    db,
-    tables.map((table) => table.table),
-  );
+async function privileges(db: Queryable, tables: readonly TableName[]): Promise<PreflightFinding[]> {
+  const rows = await selectPrivileges(db, tables);
   const findings: PreflightFinding[] = [];
   for (const { table, owner, login, mayAlter, schemaOwner, mayGrantSchema } of rows) {
     if (!mayAlter) {

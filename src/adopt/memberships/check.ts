@@ -1,4 +1,4 @@
-import type { Queryable, Row } from '../../database/sql.ts';
+import { literal, type Queryable, type Row } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { Plan } from '../plan-types.ts';
 import { oldMembers, oldRoles, oldUsers, rootKeys } from './read-sql.ts';
@@ -50,6 +50,12 @@ async function readProblems(db: Queryable, plan: Plan, memberships: MembershipPl
   const { users, dangling } = memberships.decisions;
   const old = oldUsers(memberships, null);
   const checks: [what: string, remedy: string, text: string][] = [
+    [
+      'old tables with row-level security of their own',
+      'their policies would hide rows from Tenantry: switch it off before',
+      `select t.name as key from (values ${memberships.tables.map((name) => `(${literal(name)})`).join(', ')}) t(name)
+       join pg_catalog.pg_class c on c.oid = t.name::regclass where c.relrowsecurity`,
+    ],
     [
       `keys that several rows of ${users.table} have`,
       'users.key must be unique',

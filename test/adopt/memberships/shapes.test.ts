@@ -36,11 +36,14 @@ async function truth(text: string): Promise<string[]> {
   ).map(({ line }) => line);
 }
 
+const decided = (file: string): string[] => file.split('\n').filter((line) => !/^\s*#/.test(line));
+
 /** Runs to verify, compares before and after a change of the old tables, and takes everything back. */
 async function through(decisions: PlanDecisions, model: string, change: string): Promise<void> {
   const { plan, file } = await adopt().plan(decisions);
   expect((await adopt().plan(file)).plan.steps).toEqual(plan.steps);
-  expect((await adopt().plan(file)).file).toBe(file);
+  // without the comments: a table may be analyzed meanwhile
+  expect(decided((await adopt().plan(file)).file)).toEqual(decided(file));
   await adopt().run(plan, { to: 'verify' });
   expect(await members(db)).toEqual(await truth(model));
   expect((await members(db)).length).toBeGreaterThan(10);

@@ -10,7 +10,9 @@ let pool: pg.Pool;
 beforeAll(async () => {
   db = await createTestDatabase();
   pool = new pg.Pool({ connectionString: db.adminUrl, max: 6 });
-  await db.query(`create domain code as text check (value ~ '^[A-Z]+$'); create domain day as date; create type tier as enum ('gold', 'silver', 'tin')`);
+  await db.query(
+    `create domain code as text check (value ~ '^[A-Z]+$'); create domain day as date; create type tier as enum ('gold', 'silver', 'tin')`,
+  );
 });
 afterAll(async () => {
   await pool.end();
@@ -60,46 +62,57 @@ const cases: Record<string, Case> = {
 };
 
 describe('a root table of any key', () => {
-  test.each(Object.entries(cases))('E2: %s goes to enforced and back, and keys mean the same in every session', async (_, { columns, keys, first }) => {
-    const names = columns.split(', ').map((column) => column.split(' ')[0] ?? '');
-    const list = names.join(', ');
-    const row = (key: string): string => key.replace(/^\((.*)\)$/s, '$1');
-    const three = [...new Set(keys.slice(0, 3))];
-    await db.query(`
+  test.each(Object.entries(cases))(
+    'E2: %s goes to enforced and back, and keys mean the same in every session',
+    async (_, { columns, keys, first }) => {
+      const names = columns.split(', ').map((column) => column.split(' ')[0] ?? '');
+      const list = names.join(', ');
+      const row = (key: string): string => key.replace(/^\((.*)\)$/s, '$1');
+      const three = [...new Set(keys.slice(0, 3))];
+      await db.query(`
       create table account (${columns}, label text, primary key (${list}));
       create table note (id integer generated always as identity primary key, ${columns}, foreign key (${list}) references account on update cascade);
       create table line (id integer generated always as identity primary key, note_id integer not null references note on delete cascade);
       alter table note ${names.map((name) => `alter ${name} set not null`).join(', ')};
       ${three.map((key) => `insert into account values (${row(key)}, 'Label'); insert into note (${list}) select ${row(key)} from generate_series(1, 5);`).join('\n')}
       insert into line (note_id) select id from note, generate_series(1, 2)`);
-    const before = await dumpSchema(db.admin);
-    const adopt = createAdopt({ adminPool: pool });
-    const { plan, file } = await adopt.plan({ root: 'public.account' });
-    expect((await adopt.plan(file)).plan.steps).toEqual(plan.steps);
-    await adopt.run(plan, { to: 'backfill' });
-    // the old application, in a session that writes dates its own way
-    const old = new pg.Client({ connectionString: db.adminUrl });
-    await old.connect();
-    await old.query(`set datestyle = 'German'; set timezone = 'Asia/Tokyo'`);
-    await old.query(`insert into account values (${row(keys[3])}, 'Later')`);
-    await old.query(`insert into note (${list}) values (${row(keys[3])})`);
-    await old.query(`insert into note (${list}) values (${row(keys[1])})`);
-    await old.end();
-    await adopt.run(null);
-    expect(await adopt.verify()).toEqual([]);
-    // the model: notes and their account carry the same tenant, no two accounts do, and each has its own organization
-    expect(
-      await db.query(`
+      const before = await dumpSchema(db.admin);
+      const adopt = createAdopt({ adminPool: pool });
+      const { plan, file } = await adopt.plan({ root: 'public.account' });
+      expect((await adopt.plan(file)).plan.steps).toEqual(plan.steps);
+      await adopt.run(plan, { to: 'backfill' });
+      // the old application, in a session that writes dates its own way
+      const old = new pg.Client({ connectionString: db.adminUrl });
+      await old.connect();
+      await old.query(`set datestyle = 'German'; set timezone = 'Asia/Tokyo'`);
+      await old.query(`insert into account values (${row(keys[3])}, 'Later')`);
+      await old.query(`insert into note (${list}) values (${row(keys[3])})`);
+      await old.query(`insert into note (${list}) values (${row(keys[1])})`);
+      await old.end();
+      await adopt.run(null);
+      expect(await adopt.verify()).toEqual([]);
+      // the model: notes and their account carry the same tenant, no two accounts do, and each has its own organization
+      expect(
+        await db.query(`
         select count(*)::int as accounts, count(distinct a.tenant_id)::int as tenants, count(o.id)::int as organizations,
           (select count(*)::int from note n join account a using (${list}) where n.tenant_id is distinct from a.tenant_id) as wrong_notes,
           (select count(*)::int from line l join note n on n.id = l.note_id where l.tenant_id is distinct from n.tenant_id or l.tenant_id is null) as wrong_lines
         from account a left join tenantry.organizations o on o.id = a.tenant_id`),
-    ).toEqual([
-      { accounts: three.length + 1, tenants: three.length + 1, organizations: three.length + 1, wrong_notes: 0, wrong_lines: 0 },
-    ]);
-    expect(await db.query(`select count(*)::int as n from tenantry.organizations where key = $1`, [first])).toEqual([{ n: 1 }]);
-    expect((await adopt.undo()).differences).toEqual([]);
-    expect(await dumpSchema(db.admin)).toBe(before);
-    await db.query('drop table line, note, account');
-  });
+      ).toEqual([
+        {
+          accounts: three.length + 1,
+          tenants: three.length + 1,
+          organizations: three.length + 1,
+          wrong_notes: 0,
+          wrong_lines: 0,
+        },
+      ]);
+      expect(await db.query(`select count(*)::int as n from tenantry.organizations where key = $1`, [first])).toEqual([
+        { n: 1 },
+      ]);
+      expect((await adopt.undo()).differences).toEqual([]);
+      expect(await dumpSchema(db.admin)).toBe(before);
+      await db.query('drop table line, note, account');
+    },
+  );
 });

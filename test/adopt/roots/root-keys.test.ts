@@ -80,7 +80,9 @@ describe('a constant organization', () => {
     await adopt().run(plan);
     expect(await file()).toEqual(node);
     expect(
-      await db.query(`select o.name, count(*)::int as rows from sale s join tenantry.organizations o on o.id = s.tenant_id group by 1`),
+      await db.query(
+        `select o.name, count(*)::int as rows from sale s join tenantry.organizations o on o.id = s.tenant_id group by 1`,
+      ),
     ).toEqual([{ name: 'System Tenant', rows: 10 }]);
     expect((await adopt().undo()).differences).toEqual([]);
     expect(await dumpSchema(db.admin)).toBe(before);

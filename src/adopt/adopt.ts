@@ -31,6 +31,8 @@ import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } fr
 import { createState, type RunRow } from './run/state.ts';
 import { readWindowState } from './run/window.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
+import { readModeStatements } from './script/modes.ts';
+import { writeScript } from './script/script.ts';
 import { readStatus } from './status.ts';
 import { generateTypes } from './types/generate.ts';
 import { tenantColumnsOf } from './types/tenant-columns.ts';
@@ -183,6 +185,15 @@ export function createAdopt({
           const inspection = await inspectDatabase(db, schema);
           const { plan, conflicts } = await planOf(db, inspection, decisions, { update: true });
           return renderPage({ plan, inspection, conflicts });
+        }),
+      ),
+
+    sql: (decisions) =>
+      translated(
+        reading(adminPool, async (db) => {
+          const inspection = await inspectDatabase(db, schema);
+          const { plan } = await planOf(db, inspection, decisions, { update: true });
+          return writeScript(plan, await readModeStatements(db, plan, schema), schema);
         }),
       ),
 

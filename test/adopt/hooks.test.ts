@@ -406,6 +406,43 @@ describe('dry run', () => {
   });
 });
 
+describe('what preflight found', () => {
+  test('is told by a dry run, and its warnings by a run that begins', async () => {
+    await db.query('create materialized view kept as select id from notes');
+    try {
+      const warnings: string[] = [];
+      const adopt = createAdopt({
+        adminPool: pool,
+        onEvent: (event) => void (event.type === 'warning' && warnings.push(event.message)),
+      });
+      const { plan } = await adopt.plan(decisions);
+      const { findings } = await adopt.dryRun(plan, { to: 'expand' });
+      expect(findings).toContainEqual(expect.objectContaining({ code: 'materialized-view', level: 'warning' }));
+      expect(warnings).toEqual([]);
+      await adopt.run(plan, { to: 'expand' });
+      expect(warnings.join()).toContain('materialized view public.kept');
+      expect(warnings.length).toBe(findings.filter(({ level }) => level === 'warning').length);
+      expect((await adopt.dryRun(null)).findings).toEqual([]);
+      await adopt.undo();
+    } finally {
+      await db.query('drop materialized view kept');
+    }
+  });
+
+  test('organizations of a query are rehearsed with too', async () => {
+    const hooks = defineAdoptHooks({ onOrganization: noting('settings') });
+    const adopt = createAdopt({ adminPool: pool, hooks });
+    const { plan } = await adopt.plan({
+      query: 'select id as key, name from public.shops',
+      keys: { 'public.notes': ['shop_id'] },
+      tables: { 'public.journal': { class: 'shared' }, 'public.shops': { class: 'shared' } },
+    });
+    const { phases } = await adopt.dryRun(plan, { to: 'expand' });
+    expect(phases[0]?.hooks).toMatchObject([{ name: 'settings' }, { name: 'settings' }]);
+    expect(await db.query('select 1 from tenantry.organizations')).toEqual([]);
+  });
+});
+
 describe('kill -9 in the middle of a hook', () => {
   test('leaves nothing of it, and the next run does it once', async () => {
     const compiled = await compileSources();

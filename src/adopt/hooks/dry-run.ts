@@ -2,6 +2,7 @@ import type { PoolLike } from '../../database/kernel.ts';
 import { literal, type Queryable, type Row, renderSchema, type Statement } from '../../database/sql.ts';
 import { type Phase, type Plan, phases } from '../plan-types.ts';
 import { organizationKey } from '../key-text.ts';
+import type { PreflightFinding } from '../preflight.ts';
 import type { RunRow } from '../run/state.ts';
 import { withoutTransactionControl } from './perform.ts';
 import { createHookState, type HookState } from './queries.ts';
@@ -21,6 +22,8 @@ export interface HookReport {
 }
 
 export interface DryRun {
+  /** What preflight found; none for a run that is open. */
+  readonly findings: readonly PreflightFinding[];
   readonly phases: readonly {
     readonly phase: Phase;
     /** Of the steps that are open. */
@@ -46,7 +49,15 @@ export interface DryRunInput {
 const samples = 3;
 
 /** Rehearses the hooks in one transaction that is rolled back; each in a savepoint, so that one that fails hides no other. */
-export async function runDry({ pool, schema, plan, run, done, entries, to }: DryRunInput): Promise<DryRun> {
+export async function runDry({
+  pool,
+  schema,
+  plan,
+  run,
+  done,
+  entries,
+  to,
+}: DryRunInput): Promise<Pick<DryRun, 'phases'>> {
   const state = createHookState(schema);
   const client = await pool.connect();
   try {
@@ -139,8 +150,9 @@ async function sampleOf(
   );
 }
 
-function firstRows({ constant, root, keys }: Plan): string | undefined {
+function firstRows({ constant, root, mapping, keys }: Plan): string | undefined {
   if (constant !== null) return `select ${literal(constant.key)}, ${literal(constant.name)}`;
+  if (mapping !== null) return `select q.key::text, null::text from (${mapping.query}) q`;
   if (root === null) return undefined;
   const name = root.nameColumn === null ? 'null::text' : `t."${root.nameColumn.replaceAll('"', '""')}"::text`;
   return `select ${organizationKey('t', keys[root.table] ?? [])}, ${name} from ${root.table} t`;

@@ -2,7 +2,9 @@ import type { DryRun, HookReport } from '../../../adopt/index.ts';
 import type { Terminal } from '../../terminal.ts';
 
 /** Prints what a run would do, as SQL with comments. @returns the exit code: 3 when a hook would fail */
-export function printDryRun(terminal: Terminal, { phases }: DryRun): number {
+export function printDryRun(terminal: Terminal, { findings, phases }: DryRun): number {
+  for (const { level, message, fix } of findings)
+    terminal.line(`-- ${level}: ${message}${fix === undefined ? '' : ` (${fix})`}`);
   for (const { phase, statements, hooks } of phases) {
     terminal.line(`\n-- phase: ${phase}`);
     for (const hook of hooks.filter(({ moment }) => moment === 'before')) printHook(terminal, hook);
@@ -10,7 +12,7 @@ export function printDryRun(terminal: Terminal, { phases }: DryRun): number {
     for (const hook of hooks.filter(({ moment }) => moment !== 'before')) printHook(terminal, hook);
   }
   terminal.line('\n-- nothing was changed');
-  terminal.result({ phases });
+  terminal.result({ findings, phases });
   return phases.some(({ hooks }) => hooks.some(({ outcome }) => outcome === 'would fail')) ? 3 : 0;
 }
 

@@ -101,18 +101,18 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
     workload.stageCopies(true);
     let direction: 'run' | 'undo' = 'run';
     const sum = (): number => kills.process + kills.backend + kills.server;
-    let quiet = 0;
+    let streak = 0;
     while (sum() < options.kills || direction === 'undo') {
       const victim = victims[Math.floor(random() * victims.length)] ?? 'process';
-      const moment = random() * (direction === 'run' ? went : back) * 1.1;
-      // the last ways are walked to their end
-      const live = sum() < options.kills && quiet < 3;
+      const moment = random() * (direction === 'run' ? went : back) * 0.9;
+      // now and then one comes to its end, and is judged
+      const live = sum() < options.kills && streak < 4;
       const child = spawnWork(options.compiled, adminUrl, direction, direction === 'run' ? 'shadow' : 'preflight');
       await child.begun;
       const ended = await Promise.race([child.ended, sleep(live ? moment : 600_000, undefined, { ref: false })]);
       if (ended === undefined) {
         kills[victim] += 1;
-        quiet = 0;
+        streak += 1;
         const phase = `${direction === 'undo' ? 'undo of ' : ''}${child.phase()}`;
         phases[phase] = (phases[phase] ?? 0) + 1;
         options.onKill?.(`${sum()} of ${options.kills}: ${victim} after ${Math.round(moment)} ms, in ${phase}`);
@@ -120,7 +120,7 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
         continue;
       }
       if (ended.code !== 0) throw new Error(`${direction} failed: ${ended.errors}`);
-      quiet += 1;
+      streak = 0;
       if (direction === 'run') {
         runs += 1;
         equal('the schema', await dumpSchema(pool), goal);
@@ -203,7 +203,7 @@ function spawnWork(folder: string, url: string, work: 'run' | 'undo', to: string
       if ('${work}' === 'run') {
         const open = await adopt.status();
         const plan = open?.status === 'open' ? null : (await adopt.plan({ root: 'public.shops' })).plan;
-        await adopt.run(plan, { onEvent, to: '${to}' });
+        await adopt.run(plan, { onEvent, to: '${to}', nice: 0 });
       } else if ((await adopt.status())?.status === 'open') await adopt.undo({ onEvent });
     } catch (error) {
       console.error(error);

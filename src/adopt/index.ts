@@ -25,6 +25,8 @@ export {
   type VerifyReport,
 } from './hooks/index.ts';
 export type { ForeignKey, Inspection, TableFacts } from './inspection.ts';
+export type { MembershipSummary } from './memberships/check.ts';
+export type { MembershipDecisions } from './memberships/types.ts';
 export { type PlanDecisions, planAdoption } from './plan.ts';
 export { readPlanFile, writePlanFile } from './plan-file.ts';
 export { type Phase, type Plan, phases, type Step, type TablePlan } from './plan-types.ts';

@@ -1,4 +1,4 @@
-import { ident, literal } from '../../database/sql.ts';
+import { ident } from '../../database/sql.ts';
 import type { CheckStep, Plan } from '../plan-types.ts';
 import { oldMembers, oldUsers } from './read-sql.ts';
 import type { MembershipPlan } from './types.ts';
@@ -61,7 +61,7 @@ export function planMembershipChecks(plan: Plan, memberships: MembershipPlan): C
     kind: 'check',
     up: [
       {
-        purpose: `memberships agree with the old tables (${ident(users.table)})`,
+        purpose: `memberships agree with the old tables (${users.table})`,
         text: `select f.finding, count(*)::float8 as rows, (array_agg(f.key order by f.key))[1:${listed}] as keys from (${text}) f group by f.finding order by f.finding`,
       },
     ],

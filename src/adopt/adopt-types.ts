@@ -102,6 +102,8 @@ export interface Adopt extends AdoptRows {
   plan(decisions: PlanDecisions | string, options?: PlanOptions): Promise<PlanResult>;
   /** The plan as one HTML file: tables by class as a picture, each with its reason, and the phases. Reads only. */
   page(decisions: PlanDecisions | string): Promise<string>;
+  /** Every statement of every phase in the order in which it runs, as a script for psql. Reads only. */
+  sql(decisions: PlanDecisions | string): Promise<string>;
   /** The types of the tenant columns for Drizzle, Prisma or Kysely. Reads only. */
   types(options: TypesOptions): Promise<GeneratedTypes>;
   /** Compares the text of a committed plan file with the database, before, in and after an adoption. Reads only. */

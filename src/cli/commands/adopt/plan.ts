@@ -1,5 +1,5 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { type Adopt, describeConflict, type Plan, type PlanDecisions, type PlanResult } from '../../../adopt/index.ts';
+import { type Adopt, describeConflict, type PlanDecisions, type PlanResult } from '../../../adopt/index.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command, CommandInput } from '../../command.ts';
 import { acceptCommittedPlan, checkCommittedPlan } from './plan-check.ts';
@@ -54,7 +54,7 @@ export const planCommand: Command = {
       return 0;
     }
     const { plan, file, conflicts, organizations, memberships } = await adopt.plan(decisions, { update: true });
-    if (input.flag('sql')) for (const line of sqlOf(plan)) terminal.line(line);
+    if (input.flag('sql')) terminal.line((await adopt.sql(decisions)).trimEnd());
     else {
       await writeFile(`${path}.new`, file);
       await rename(`${path}.new`, path);
@@ -119,13 +119,4 @@ function outlookOf(organizations: number, memberships: PlanResult['memberships']
   if (otherRoles.length > 0)
     lines.push(`Roles that the mapping does not name, so that they become "*": ${otherRoles.join(', ')}.`);
   return lines;
-}
-
-function sqlOf({ steps }: Plan): string[] {
-  let phase = '';
-  return steps.flatMap((step) => {
-    const head = step.phase === phase ? [] : [`\n-- phase: ${step.phase}`];
-    phase = step.phase;
-    return [...head, ...step.up.map(({ purpose, text }) => `-- ${purpose}\n${text.trim()};`)];
-  });
 }

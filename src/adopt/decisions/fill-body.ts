@@ -6,7 +6,7 @@ import { orphansFunction } from '../steps/names.ts';
 import { isOrphan, keyIn, organizationSlug, rowText } from './rule.ts';
 
 /** Statements that put the tenant by one key into a variable that is null. */
-export type LookUp = (key: ForeignKey, variable: string) => string;
+export type LookUp = (key: ForeignKey, variable: string, alone?: boolean) => string;
 
 /**
  * What the fill trigger does where decisions count: the same for a row that is written now as for one that was there. `start` are
@@ -73,7 +73,7 @@ function judgement(table: TablePlan, lookUp: LookUp): string {
   const compared = quarantining
     .map(
       ({ key: way }) =>
-        `    v_way := null;\n${lookUp(way, 'v_way')}    v_quarantine := v_quarantine or coalesce(v_way <> v_tenant, false);\n`,
+        `    v_way := null;\n${lookUp(way, 'v_way', true)}    v_quarantine := v_quarantine or coalesce(v_way <> v_tenant, false);\n`,
     )
     .join('');
   if (branches.length === 0) return compared;

@@ -12,7 +12,7 @@ import {
   tenantOfRow,
 } from '../tenant-sql.ts';
 import { knownKey } from '../memberships/read-sql.ts';
-import { isOrphan, keyIn, rowText, organizationSlug, usesOf, wrongBySql } from './rule.ts';
+import { columnGraph, isOrphan, keyIn, organizationSlug, rowText, tenantByWay, usesOf, wrongBySql } from './rule.ts';
 
 export type FindingKind = 'joins tenants' | 'no tenant' | 'shared row' | 'copy breaks unique' | 'wrong tenant';
 
@@ -65,7 +65,7 @@ function eyesOf(plan: Plan, table: TableName, sight: Sight): Eyes {
   if (sight === 'plan') return { graph, end: () => undefined, show: (expression) => expression };
   const column = ident(plan.column);
   return {
-    graph,
+    graph: { ...columnGraph(plan), nodes },
     end: (_name, alias) => (alias === 't' ? undefined : `${alias}.${column}`),
     show: (expression) => `(select o.key from tenantry.organizations o where o.id = (${expression}))`,
   };
@@ -106,7 +106,10 @@ function disagreements(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
     .map(({ key, decision }) => {
       const aliases = createAliases();
       const own = rootAware(plan, table, graph, end, aliases);
-      const other = tenantByKey(graph, key, 't', aliases, end);
+      const other =
+        decision === 'quarantine'
+          ? tenantByWay(graph, key, 't', aliases, end)
+          : tenantByKey(graph, key, 't', aliases, end);
       return {
         table: table.table,
         kind: 'joins tenants',

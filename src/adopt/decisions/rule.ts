@@ -79,8 +79,7 @@ export function applyRule(
   // a way that comes back to this table is followed by its keys alone
   const plain: TenantGraph = { ...graph, nodes: new Map([...graph.nodes, [table, withoutRule(node)]]) };
   const joins = [...own.joins];
-  const follow = (key: Parameters<typeof tenantByKey>[1]): string => {
-    const way = tenantByKey(plain, key, alias, aliases, end);
+  const follow = (way: JoinedExpression): string => {
     joins.push(...way.joins);
     return `(${way.expression})`;
   };
@@ -90,10 +89,11 @@ export function applyRule(
   if (quarantined.length > 0) branches.push(`when ${keyIn(key, quarantined)} then null`);
   for (const way of new Set(rule.rows.flatMap((row) => row.way ?? []))) {
     const keys = rule.rows.filter((row) => row.way === way).map((row) => row.key);
-    branches.push(`when ${keyIn(key, keys)} then ${follow(way)}`);
+    branches.push(`when ${keyIn(key, keys)} then ${follow(tenantByKey(plain, way, alias, aliases, end))}`);
   }
   for (const { key: way, decision } of rule.ways) {
-    if (decision === 'quarantine') branches.push(`when (${own.expression}) <> ${follow(way)} then null`);
+    if (decision === 'quarantine')
+      branches.push(`when (${own.expression}) <> ${follow(tenantByWay(graph, way, alias, aliases, end))} then null`);
   }
   const orphan = graph.orphan?.(rule.orphans);
   // without a way of its own the row holds the organization's key
@@ -103,6 +103,35 @@ export function applyRule(
     joins,
     expression: branches.length === 0 ? own.expression : `case ${branches.join(' ')} else ${own.expression} end`,
   };
+}
+
+/**
+ * Where another way leads, to be compared: by the keys alone, whoever waits on the way. Two rows may be in quarantine because of
+ * each other.
+ */
+export function tenantByWay(
+  graph: TenantGraph,
+  key: ForeignKey,
+  alias: string,
+  aliases: Aliases,
+  end: RouteEnd,
+): JoinedExpression {
+  const alone = withoutRules(graph);
+  const first = tenantByKey(alone, key, alias, aliases, end);
+  if (graph.climb === undefined || graph.nodes.get(key.parent)?.class === 'root') return first;
+  const past = tenantByKey(alone, key, alias, aliases, graph.climb);
+  return {
+    joins: [...first.joins, ...past.joins],
+    expression: `coalesce(${first.expression}, ${past.expression})`,
+  };
+}
+
+/** The keys without the decisions; what belongs to its users has nothing else. */
+export function withoutRules(graph: TenantGraph): TenantGraph {
+  const nodes = [...graph.nodes].map(
+    ([table, node]) => [table, (node.rule?.usedBy.length ?? 0) > 0 ? node : withoutRule(node)] as const,
+  );
+  return { ...graph, nodes: new Map(nodes) };
 }
 
 /** No way leads to a row: its keys are null, or what they name is not there. A parent in quarantine is there. */
@@ -158,9 +187,13 @@ export function tenantByUse(
 }
 
 /** The graph of a plan whose tables have their columns, and the organization that takes a table's orphans. */
-export function columnGraph(plan: Pick<Plan, 'tables' | 'keys' | 'mapping'>): TenantGraph {
+export function columnGraph(plan: Pick<Plan, 'tables' | 'keys' | 'mapping' | 'root' | 'column'>): TenantGraph {
+  const nodes = new Map(plan.tables.map((t) => [t.table, t]));
+  const filled = (name: TableName): boolean =>
+    name === plan.root?.table || (nodes.get(name)?.rule?.usedBy.length ?? 0) > 0;
   return {
-    nodes: new Map(plan.tables.map((t) => [t.table, t])),
+    nodes,
+    climb: (name, at) => (filled(name) ? `${at}.${ident(plan.column)}` : undefined),
     keys: plan.keys,
     byKey: plan.mapping === null ? undefined : organizationOfKey,
     orphan: (decision) => {
@@ -181,8 +214,8 @@ export function tenantByColumns(
   aliases: Aliases,
   { climb = false, unfilled = false } = {},
 ): { readonly decided: JoinedExpression; readonly plain: JoinedExpression } {
-  const graph = columnGraph(plan);
   const column = ident(plan.column);
+  const graph = columnGraph(plan);
   // in a circle one of the tables is filled first: it cannot read the other's column yet
   const later = new Set(unfilled ? plan.order.slice(plan.order.indexOf(table.table) + 1) : []);
   const open = (name: TableName): boolean => (climb && name === table.table) || (later.has(name) && !byUse(name));

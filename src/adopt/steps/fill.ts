@@ -1,6 +1,6 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
 import { keyColumns } from '../graph.ts';
-import type { ForeignKey, TableName } from '../inspection.ts';
+import type { ForeignKey } from '../inspection.ts';
 import { organizationKey } from '../key-text.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import {
@@ -12,7 +12,7 @@ import {
   type TenantGraph,
   tenantOfRow,
 } from '../tenant-sql.ts';
-import { columnGraph, isRuled, organizationSlug } from '../decisions/rule.ts';
+import { columnGraph, tenantByColumns, withoutRules, isRuled, organizationSlug } from '../decisions/rule.ts';
 import { decidedBody, decidingKeys } from '../decisions/fill-body.ts';
 import { mayBeWithout } from '../decisions/follows.ts';
 import { isByUse, planUse } from '../decisions/use.ts';
@@ -124,17 +124,15 @@ end `;
 /** Aliases that already hold the tenant end a route; those of unfilled parents climb on to the root. */
 function climbing(plan: Plan): { graph: TenantGraph; end: RouteEnd } {
   const graph = columnGraph(plan);
-  const column = ident(plan.column);
-  const held = (name: TableName): boolean =>
-    name === plan.root?.table || (graph.nodes.get(name)?.rule?.usedBy.length ?? 0) > 0;
-  return { graph, end: (name, alias) => (held(name) ? `${alias}.${column}` : undefined) };
+  return { graph, end: (name, alias) => graph.climb?.(name, alias) };
 }
 
-function lookUps(plan: Plan, key: ForeignKey, variable = 'v_tenant'): string {
+/** `alone`: past rows without a tenant, by their keys. */
+function lookUps(plan: Plan, key: ForeignKey, variable = 'v_tenant', alone = false): string {
   const column = ident(plan.column);
   const where = joinCondition(key, 'new', 'p');
   const { graph, end } = climbing(plan);
-  const above = tenantOfRow(graph, key.parent, 'p', createAliases(), end);
+  const above = tenantOfRow(alone ? withoutRules(graph) : graph, key.parent, 'p', createAliases(), end);
   const climb =
     key.parent === plan.root?.table
       ? ''
@@ -149,9 +147,9 @@ ${climb}  end if;\n`;
 function childBody(plan: Plan, table: TablePlan): string {
   if (isByUse(table)) return byUseBody(plan, table);
   if (plan.mapping !== null && plan.keys[table.table] !== undefined)
-    return decidedBody(plan, table, (key, variable) => lookUps(plan, key, variable), ownKey(plan, table));
+    return decidedBody(plan, table, (...way) => lookUps(plan, ...way), ownKey(plan, table));
   if (table.via.length > 0 && (isRuled(table.rule) || mayBeWithout(plan, table)))
-    return decidedBody(plan, table, (key, variable) => lookUps(plan, key, variable), computeGenerated(table));
+    return decidedBody(plan, table, (...way) => lookUps(plan, ...way), computeGenerated(table));
   const column = ident(plan.column);
   return `declare
   v_tenant uuid;
@@ -234,8 +232,14 @@ function cascadeTrigger(plan: Plan, table: TablePlan): Statement {
 function settles(table: TablePlan): boolean {
   return (
     table.required === 'at commit' ||
-    table.via.some((key) => key.confirmed === true || (key.deferrable && table.required === 'never'))
+    table.via.some((key) => key.confirmed === true || (key.deferrable && table.required === 'never')) ||
+    judgedLate(table)
   );
+}
+
+/** What a row is compared with may come after it: then it is judged again, whatever it was given. */
+function judgedLate(table: TablePlan): boolean {
+  return decidingKeys(table).some((key) => key.deferrable || key.confirmed === true);
 }
 
 /** When the transaction commits, the parent is there. */
@@ -243,6 +247,14 @@ function settleBody(plan: Plan, table: TablePlan): string {
   const column = ident(plan.column);
   const row = table.primaryKey.length > 0 ? table.primaryKey : [...new Set(table.via.flatMap(keyColumns))];
   const where = row.map((c) => `t.${ident(c)} = new.${ident(c)}`).join(' and ');
+  if (judgedLate(table)) {
+    const { decided } = tenantByColumns(plan, table, 't', createAliases());
+    return `begin
+  update ${table.inherited ? 'only ' : ''}${table.table} t set ${column} = null
+    where ${where} and (select t.${column} is null or t.${column} is distinct from (${decided.expression}) from (values (1)) one ${decided.joins.join(' ')});
+  return null;
+end `;
+  }
   // touching the column runs the fill trigger, which now finds the parent
   return `begin
   update ${table.inherited ? 'only ' : ''}${table.table} t set ${column} = null where ${where} and t.${column} is null;
@@ -255,9 +267,12 @@ function settleTrigger(plan: Plan, table: TablePlan): Statement {
   const events =
     table.required === 'at commit'
       ? 'insert or update'
-      : `insert or update of ${storedColumns(table, table.via.flatMap(keyColumns)).map(ident).join(', ')}`;
+      : `insert or update of ${storedColumns(table, [...table.via, ...decidingKeys(table)].flatMap(keyColumns))
+          .map(ident)
+          .join(', ')}`;
+  const when = judgedLate(table) ? '' : `when (new.${ident(plan.column)} is null) `;
   return {
     purpose: 'rows that came before their parent get its tenant when the transaction commits',
-    text: `create constraint trigger ${triggerNames.settle} after ${events} on ${table.table} deferrable initially deferred for each row when (new.${ident(plan.column)} is null) execute function ${functionName('settle', table.table)}()`,
+    text: `create constraint trigger ${triggerNames.settle} after ${events} on ${table.table} deferrable initially deferred for each row ${when}execute function ${functionName('settle', table.table)}()`,
   };
 }

@@ -47,7 +47,8 @@ export async function requireMemberships(db: Queryable, plan: Plan): Promise<voi
 }
 
 async function readProblems(db: Queryable, plan: Plan, memberships: MembershipPlan): Promise<Problem[]> {
-  const { users, dangling } = memberships.decisions;
+  const { users } = memberships;
+  const { dangling } = memberships.decisions;
   const old = oldUsers(memberships, null);
   const checks: [what: string, remedy: string, text: string][] = [
     [

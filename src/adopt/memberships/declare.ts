@@ -29,14 +29,15 @@ export function declareMemberships(
   decisions: MembershipDecisions,
   shape: KeyShape,
 ): MembershipPlan {
-  const { users } = decisions;
-  const facts = tableOf(inspection, users.table, ['users', 'table']);
+  const facts = tableOf(inspection, decisions.users.table, ['users', 'table']);
+  const users = { ...decisions.users, table: facts.name };
   const userKey = columnOf(facts, users.key, ['users', 'key']);
   columnOf(facts, users.email, ['users', 'email']);
   if (users.name !== undefined) columnOf(facts, users.name, ['users', 'name']);
   const sources = decisions.from.map((source, i) => declareSource(inspection, source, shape, ['from', i]));
   return {
     decisions,
+    users,
     userKey,
     sources,
     tables: [...new Set([users.table, ...sources.map((source) => source.table)])],
@@ -82,6 +83,7 @@ function declareSource(
     throw new MembershipProblem([...path, 'roles_by'], 'position needs an array of organizations and one of roles');
   return {
     ...source,
+    table: facts.name,
     userColumn,
     organizationColumns:
       organizations === undefined
@@ -95,7 +97,10 @@ function declareSource(
 }
 
 function tableOf(inspection: Inspection, name: string, path: readonly (string | number)[]): TableFacts {
-  const facts = inspection.tables.find((table) => table.name === name);
+  // public.user is what a person writes, public."user" what SQL needs
+  const facts =
+    inspection.tables.find((table) => table.name === name) ??
+    inspection.tables.find((table) => `${table.schema}.${table.table}` === name);
   if (facts === undefined)
     throw new MembershipProblem(path, `there is no table ${name} (write it as it stands under tables)`);
   return facts;

@@ -37,7 +37,8 @@ export function differences(plan: Plan, memberships: MembershipPlan): string {
 
 /** The checks of memberships: one row of `finding, rows, keys` for each fault. */
 export function planMembershipChecks(plan: Plan, memberships: MembershipPlan): CheckStep[] {
-  const { users, dangling } = memberships.decisions;
+  const { users } = memberships;
+  const { dangling } = memberships.decisions;
   const checks = [
     `select d.finding, coalesce('user ' || d.old_key, 'user gone') || ' in ' || d.org_key as key from (${differences(plan, memberships)}) d`,
   ];

@@ -20,12 +20,12 @@ interface Signature {
 
 /** The functions that read the old tables, under the names that Tenantry's own functions call. They run as tenantry_owner. */
 export function membershipFunctions(plan: Plan, memberships: MembershipPlan): { up: Statement[]; down: Statement[] } {
-  const { userKey, sources, decisions } = memberships;
+  const { userKey, sources, users } = memberships;
   const members = (narrowed: Parameters<typeof oldMembers>[2]): string =>
     sources.map((source) => oldMembers(plan, source, narrowed)).join('\nunion all\n');
   const key = `u.${ident(userKey.name)}`;
   // rows with one address, or two tables that say something of one membership, are seen whole by one writer at a time
-  const alone = decisions.users.duplicates === 'merge' || sources.length > 1;
+  const alone = users.duplicates === 'merge' || sources.length > 1;
   const made: [Signature, string, string][] = [
     [
       {
@@ -53,12 +53,12 @@ export function membershipFunctions(plan: Plan, memberships: MembershipPlan): { 
     [
       { name: 'adopt_old_keys', parameters: 'p_after text, p_limit integer', returns: 'setof text' },
       'language sql stable',
-      `select ${stableText(key, userKey.type)} from ${decisions.users.table} u where ${key} is not null and (p_after is null or ${key} > p_after::${userKey.type}) order by ${key} limit p_limit`,
+      `select ${stableText(key, userKey.type)} from ${users.table} u where ${key} is not null and (p_after is null or ${key} > p_after::${userKey.type}) order by ${key} limit p_limit`,
     ],
     [
       { name: 'adopt_sync', parameters: 'p_keys text[], p_alone boolean', returns: 'integer' },
       'language plpgsql volatile',
-      `begin return tenantry.adopt_sync_users(p_keys, ${decisions.users.duplicates === 'merge'}, p_alone or ${alone}); end `,
+      `begin return tenantry.adopt_sync_users(p_keys, ${users.duplicates === 'merge'}, p_alone or ${alone}); end `,
     ],
     [
       { name: 'adopt_repair_members', parameters: '', returns: 'integer' },
@@ -82,16 +82,16 @@ export function membershipFunctions(plan: Plan, memberships: MembershipPlan): { 
 }
 
 /** The old rows that concern the row of a table, as texts: `old.user_id::text`. */
-export function concerned({ decisions, userKey, sources }: MembershipPlan, table: string, alias: string): string[] {
+export function concerned({ users, userKey, sources }: MembershipPlan, table: string, alias: string): string[] {
   const columns = [
-    ...(decisions.users.table === table ? [userKey] : []),
+    ...(users.table === table ? [userKey] : []),
     ...sources.filter((source) => source.table === table).map((source) => source.userColumn),
   ];
   return [...new Set(columns.map(({ name, type }) => stableText(`${alias}.${ident(name)}`, type)))];
 }
 
 /** What a change of a row must touch to matter; null when a condition may read any column. */
-export function watched({ decisions: { users }, sources }: MembershipPlan, table: string): string[] | null {
+export function watched({ users, sources }: MembershipPlan, table: string): string[] | null {
   const own = sources.filter((source) => source.table === table);
   const isUsers = users.table === table;
   if ((isUsers && users.where !== undefined) || own.some((source) => source.where !== undefined)) return null;

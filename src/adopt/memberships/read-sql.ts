@@ -9,7 +9,7 @@ function counted(table: string, where: string | undefined): string {
 }
 
 /** `old_key, email, email_key, name` of the old users; address and name are null where Tenantry cannot take them. */
-export function oldUsers({ decisions: { users }, userKey }: MembershipPlan, among: string | null): string {
+export function oldUsers({ users, userKey }: MembershipPlan, among: string | null): string {
   const email = `pg_catalog.btrim(u.${ident(users.email)}::text, E' \\t\\r\\n')`;
   const usable = `pg_catalog.length(${email}) between 3 and 320 and pg_catalog.strpos(${email}, '@') > 1`;
   const name = users.name === undefined ? 'null::text' : `pg_catalog.left(u.${ident(users.name)}::text, 255)`;

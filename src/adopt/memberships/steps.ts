@@ -156,7 +156,7 @@ export function planMembershipBatches({ memberships }: Plan): BatchStep[] {
     {
       id: 'backfill/memberships',
       phase: 'backfill',
-      table: memberships.decisions.users.table,
+      table: memberships.users.table,
       kind: 'batches',
       up: [
         {

@@ -50,7 +50,10 @@ export interface MembershipSource extends MembershipSourceDecision {
 }
 
 export interface MembershipPlan {
+  /** As they were written. */
   readonly decisions: MembershipDecisions;
+  /** The same with the table's name as SQL. */
+  readonly users: MembershipDecisions['users'];
   readonly userKey: KeyColumn;
   readonly sources: readonly MembershipSource[];
   /** Old tables that no step of the plan makes readable for tenantry_owner otherwise. */

@@ -25,7 +25,8 @@ afterAll(async () => {
 });
 
 const adopt = () => createAdopt({ adminPool: pool });
-const users = { table: 'public."user"', key: 'id', email: 'email', name: 'full_name' } as const;
+// as a person writes it: the name is quoted where SQL needs it
+const users = { table: 'public.user', key: 'id', email: 'email', name: 'full_name' } as const;
 const root = { root: byJoinTable.root, tables: byJoinTable.tables } as const;
 
 async function truth(text: string): Promise<string[]> {

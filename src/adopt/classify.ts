@@ -1,9 +1,12 @@
 import type { UsageFacts } from './data-facts.ts';
 import type { RowDecisions, TableRule } from './decisions/types.ts';
+import { type Draft, draft, hasTenant } from './drafts.ts';
 import { settleFamilies } from './families.ts';
 import { describeRoute, groupBy, labelsOf, routesToRoot } from './graph.ts';
 import type { ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
 import { chooseWays } from './ways.ts';
+
+export { hasTenant } from './drafts.ts';
 
 export type TableClass = 'root' | 'owned' | 'join' | 'shared' | 'undecided';
 
@@ -64,14 +67,6 @@ export function classifyTables(
       : inspection.tables.map((table) => classifyConstant(table, decisions, decisions.constant ?? ''));
   return withChecks(inspection, classes);
 }
-
-export type Draft = Omit<Classification, 'checks'>;
-export const draft = (table: TableName, rest: Omit<Draft, 'table' | 'via' | 'path'> & Partial<Draft>): Draft => ({
-  table,
-  via: [],
-  path: null,
-  ...rest,
-});
 
 function classifyConstant(table: TableFacts, decisions: Decisions, name: string): Draft {
   const decided = decisions.tables?.[table.name]?.class;
@@ -272,11 +267,6 @@ function settleNeighbours(inspection: Inspection, byName: Map<TableName, Draft>)
       });
     }
   }
-}
-
-/** A tenant of its own: a column is added to these. */
-export function hasTenant(tableClass: TableClass | undefined): boolean {
-  return tableClass === 'root' || tableClass === 'owned' || tableClass === 'join';
 }
 
 function withChecks(inspection: Inspection, drafts: readonly Draft[]): Classification[] {

@@ -1,4 +1,4 @@
-import { type Draft, draft, hasTenant } from './classify.ts';
+import { type Draft, draft, hasTenant } from './drafts.ts';
 import type { Inspection, TableName } from './inspection.ts';
 
 /**

@@ -36,7 +36,7 @@ export async function inspectDatabase(db: Queryable, schema = 'tenantry'): Promi
       const keys = uniques.get(row.name) ?? [];
       return {
         ...row,
-        columns: (columns.get(row.name) ?? []).map(({ table: _, ...column }) => column),
+        columns: (columns.get(row.name) ?? []).map(({ table: _of, ...column }) => column),
         primaryKey: keys.find((key) => key.primary)?.columns ?? [],
         uniques: keys
           .filter((key) => !key.primary)

@@ -2,7 +2,7 @@ import { Document, type Scalar, YAMLMap } from 'yaml';
 import { TenantryError } from '../errors.ts';
 import { hasTenant } from './classify.ts';
 import { rowDecisions } from './decisions/classes.ts';
-import { keyLabel, labelsOf } from './graph.ts';
+import { labelsOf } from './graph.ts';
 import type { Inspection } from './inspection.ts';
 import type { PlanDecisions } from './plan.ts';
 import { describeTable, fileHead, flowLists } from './plan-file/comments.ts';
@@ -34,9 +34,7 @@ export function writePlanFile(plan: Plan): string {
     const keys = labelsOf([...table.checks, ...(table.known ?? [])]);
     const value = document.createNode({
       class: table.class,
-      ...(plan.constant === null && hasTenant(table.class) && table.via.length > 0
-        ? { via: labelsOf(table.via) }
-        : {}),
+      ...(plan.constant === null && hasTenant(table.class) && table.via.length > 0 ? { via: labelsOf(table.via) } : {}),
       ...(keys.length === 0 ? {} : { keys }),
     });
     const key: Scalar = document.createNode(table.table) as Scalar;

@@ -8,8 +8,8 @@ create table attachments (id bigint generated always as identity primary key, ow
 create index on comments (commentable_type, commentable_id);
 insert into accounts select n, 'Account ' || n from generate_series(1, 4) n;
 insert into customers select n, 1 + n % 4 from generate_series(1, 40) n;
--- their ids run into each other's: 41 to 80 is an order and no customer
-insert into orders select n, 1 + (n - 1) % 40 from generate_series(1, 80) n;
+-- their ids run into each other's, and an order is never of the account of the customer with its id
+insert into orders select n, 1 + (n + 6) % 40 from generate_series(1, 80) n;
 insert into documents select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 1 + n % 4 from generate_series(1, 20) n;
 insert into comments (commentable_type, commentable_id, body)
   select (array['Order', 'Customer'])[1 + n % 2], case n % 2 when 0 then 1 + (n - 1) % 80 else 1 + (n - 1) % 40 end, 'c' from generate_series(1, 120) n;

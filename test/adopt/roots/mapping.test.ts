@@ -167,11 +167,11 @@ describe('tenants that are the rows of a query', () => {
     expect(await db.query(`select count(*)::int as n from parcels where tenant_id is null`)).toEqual([{ n: 2 }]);
     expect((await adopt().undo()).differences).toEqual([]);
     expect(await dumpSchema(db.admin)).toBe(before);
-    await db
-      .query(
-        `delete from legacy.customers where code like 'NEW%'; delete from orders where customer_code in ('NOBODY', 'NEW-enforced'); delete from parcels where line_id is null`,
-      )
-      .catch(() => undefined);
+    await db.query(`
+      delete from legacy.customers where code like 'NEW%';
+      delete from parcels p using order_lines l, orders o where l.id = p.line_id and o.id = l.order_id and o.customer_code not in ('ACME', 'BOLT', 'COG');
+      delete from orders where customer_code not in ('ACME', 'BOLT', 'COG');
+      update tickets set customer = 'ACME' where customer like 'NEW%'`);
   });
 
   test('duplicate and missing keys of the query, and keys of rows that it does not know, are refused before anything is changed', async () => {
@@ -195,6 +195,39 @@ describe('tenants that are the rows of a query', () => {
     expect(few.conflicts.map(({ table, kind }) => [table, kind])).toContainEqual(['public.tickets', 'no tenant']);
     await expect(adopt().run(few.plan)).rejects.toMatchObject({ code: 'TNT_ADOPT_CONFLICTS' });
     expect(await dumpSchema(db.admin)).toBe(before);
+  });
+
+  test('a row whose key and whose parent name two organizations is listed, decided, and kept as decided', async () => {
+    await db.query(`
+      create table invoices (id integer primary key, code text, order_id integer references orders);
+      insert into invoices select o.id, case when o.id % 5 = 0 then 'ACME' else o.customer_code end, o.id from orders o`);
+    const text = file(active).replace(
+      'public.tickets: [customer]',
+      'public.tickets: [customer]\n    public.invoices: code',
+    );
+    const first = await adopt().plan(text);
+    const [mixed] = await db.query<{ n: number }>(
+      `select count(*)::int as n from invoices i join orders o on o.id = i.order_id where o.customer_code <> i.code`,
+    );
+    expect(mixed!.n).toBeGreaterThan(0);
+    expect(first.conflicts.map(({ table, kind, rows }) => [table, kind, rows])).toEqual([
+      ['public.invoices', 'joins tenants', mixed!.n],
+    ]);
+    const settled = first.file
+      .replace(/(legacy\.customers:\n +class: )undecided/, '$1shared')
+      .replace(/(public\.invoices:\n +class: owned\n)/, '$1    conflicts: quarantine\n');
+    const { plan, conflicts } = await adopt().plan(settled);
+    expect(conflicts).toEqual([]);
+    await adopt().run(plan, { to: 'backfill' });
+    await db.query(`insert into invoices select 1000, 'BOLT', min(id) from orders where customer_code = 'ACME'`);
+    expect(
+      await db.query(`
+        select count(*) filter (where i.tenant_id is not null and i.code <> o.customer_code)::int as mixed,
+          count(*) filter (where i.tenant_id is distinct from t.id and i.code = o.customer_code)::int as wrong
+        from invoices i join orders o on o.id = i.order_id left join tenantry.organizations t on t.key = i.code`),
+    ).toEqual([{ mixed: 0, wrong: 0 }]);
+    expect((await adopt().undo()).differences).toEqual([]);
+    await db.query('drop table invoices');
   });
 
   test('names of tables and columns that are not there are refused with their line', async () => {

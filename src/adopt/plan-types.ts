@@ -29,6 +29,9 @@ export interface IndexStep extends StepBase {
   readonly kind: 'index';
   /** Its name as SQL, schema included. */
   readonly index: string;
+  /** Where it belongs, and on what: an index of the same name that is another's is left alone. */
+  readonly relation: TableName;
+  readonly columns: readonly string[];
   readonly up: readonly Statement[];
   readonly down: readonly Statement[];
 }

@@ -3,6 +3,7 @@ import { hasTenant } from './classify.ts';
 import { inspectDatabase } from './inspect.ts';
 import type { Inspection, TableName } from './inspection.ts';
 import type { Plan, TablePlan } from './plan-types.ts';
+import { indexFindings } from './preflight-indexes.ts';
 import { selectHorizon, selectLeakyIndexes, selectPrivileges, selectStatements } from './preflight-queries.ts';
 import { shapeFindings } from './preflight-shapes.ts';
 import { wouldFire } from './steps/backfill.ts';
@@ -31,6 +32,11 @@ export async function runPreflight(db: Queryable, plan: Plan, schema: string): P
     room(plan, tables),
     ...(await horizon(db)),
     ...(await leakyIndexes(db, tables)),
+    ...(await indexFindings(
+      db,
+      plan,
+      tables.flatMap((table) => table.leaves),
+    )),
   ];
 }
 

@@ -1,7 +1,6 @@
-import { sqlStateOf } from '../../database/database-error.ts';
+import { sqlStateOf, translateDatabaseError } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
 import type { LockOptions } from '../../database/locks.ts';
-import { runStatements } from '../../database/locks.ts';
 import type { Queryable, Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { Isolation } from '../../isolation/index.ts';
@@ -23,6 +22,7 @@ import {
   type RunContext,
   readFindings,
   runIndexStep,
+  undoIndexStep,
   runTransaction,
   runTransactionStep,
 } from './steps-run.ts';
@@ -107,7 +107,7 @@ async function undoOne(
 export async function runHooks(options: EngineOptions, run: RunRow): Promise<number> {
   let count = 0;
   await withLease(options, run, async (context) => {
-    await options.hooks.prepare(context, run, run.phase);
+    await options.hooks.prepare(context, run, run.phase, 'organization');
     count = await options.hooks.organizations(context, run.phase);
   });
   return count;
@@ -127,7 +127,8 @@ async function withLease(
     await work({ pool, schema, state, lease, locks, signal, onEvent, pace });
   } catch (error) {
     const paused = error instanceof TenantryError && error.code === 'TNT_ADOPT_PAUSED';
-    failure = paused ? null : error instanceof Error ? error.message : String(error);
+    const told = translateDatabaseError(error);
+    failure = paused ? null : told instanceof Error ? told.message : String(told);
     throw error;
   } finally {
     await lease.release(failure);
@@ -227,8 +228,7 @@ async function undoStep(options: EngineOptions, context: RunContext, plan: Plan,
   if (step.kind === 'mode') {
     await runMode(options, context, plan, step, step.mode === 'enforced' ? 'shadow' : 'off', 'undone');
   } else if (step.kind === 'index') {
-    await runStatements(options.pool, step.down, lockOptions(context, step.id));
-    await mark(context, options.pool, step.id, 'undone');
+    await undoIndexStep(context, step);
   } else await runTransaction(context, step, step.down, 'undone');
 }
 

@@ -111,8 +111,15 @@ export async function runIndexStep(context: RunContext, step: IndexStep): Promis
   const tries = Math.min(indexTries, context.locks.attempts ?? indexTries);
   for (let attempt = 1; ; attempt += 1) {
     assertGoing(context);
-    const found = await selectIndexState(context.pool, step.index);
+    const found = await selectIndexState(context.pool, step);
     if (found === 'valid') break;
+    if (found === 'of another') {
+      throw new TenantryError(
+        'TNT_PLAN_DRIFTED',
+        `An index ${step.index} is there, and it is not the one of the plan: nothing was done to it.`,
+        { hint: `Rename it (alter index ${step.index} rename to …), then: tenantry adopt run` },
+      );
+    }
     try {
       const statements =
         found === 'invalid'
@@ -145,12 +152,27 @@ export async function runIndexStep(context: RunContext, step: IndexStep): Promis
   await mark(context, context.pool, step.id, 'done');
 }
 
-async function selectIndexState(db: Queryable, index: string): Promise<'absent' | 'invalid' | 'valid'> {
-  const { rows } = await db.query<Row & { valid: boolean }>(
-    `select x.indisvalid and x.indisready as valid from pg_catalog.pg_index x where x.indexrelid = pg_catalog.to_regclass($1::text)`,
-    [index],
+/** Drops the index of the plan; one of the same name that is another's stays. */
+export async function undoIndexStep(context: RunContext, step: IndexStep): Promise<void> {
+  if ((await selectIndexState(context.pool, step)) !== 'of another')
+    await runStatements(context.pool, step.down, lockOptions(context, step.id));
+  await mark(context, context.pool, step.id, 'undone');
+}
+
+async function selectIndexState(
+  db: Queryable,
+  { index, relation, columns }: IndexStep,
+): Promise<'absent' | 'invalid' | 'valid' | 'of another'> {
+  const { rows } = await db.query<Row & { valid: boolean; own: boolean }>(
+    `select x.indisvalid and x.indisready as valid,
+            x.indrelid = pg_catalog.to_regclass($2::text) and not x.indisunique and x.indpred is null and x.indexprs is null
+              and (select array_agg(a.attname::text order by k.o) from unnest(x.indkey::int2[]) with ordinality k(attnum, o)
+                   join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.attnum) is not distinct from $3::text[] as own
+     from pg_catalog.pg_class i left join pg_catalog.pg_index x on x.indexrelid = i.oid where i.oid = pg_catalog.to_regclass($1::text)`,
+    [index, relation, columns],
   );
   if (rows[0] === undefined) return 'absent';
+  if (!rows[0].own) return 'of another';
   return rows[0].valid ? 'valid' : 'invalid';
 }
 

@@ -55,6 +55,8 @@ function planIndexes(plan: Plan, table: TablePlan): Step[] {
       kind: 'index',
       id: `tighten/${leaf}/index`,
       index,
+      relation: leaf,
+      columns: [plan.column, ...table.primaryKey.filter((c) => c !== plan.column)],
       up: [
         {
           purpose: `the tenant leads an index of ${leaf}: a policy is then an index condition`,

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createAdopt, createLegacyLogins, type LegacyLogins } from '../../src/adopt/index.ts';
+import { createAdopt, createLegacyLogins, defineAdoptHooks, type LegacyLogins } from '../../src/adopt/index.ts';
+import { migrateUp } from '../../src/database/migrate.ts';
 import { createDoctor, createIsolation } from '../../src/index.ts';
 import { tenantry } from '../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -275,7 +276,7 @@ describe('what knows of it', () => {
     expect(await totals()).toEqual([500]);
     expect((await run()).out).toContain('other');
     expect(JSON.parse((await run('--json')).out)).toMatchObject([{ login, organization: 'other' }]);
-    expect((await tenantry(['adopt', 'status'], { DATABASE_URL: db.adminUrl })).out).toContain(`legacy login ${login}`);
+    expect((await tenantry(['adopt', 'status'], { DATABASE_URL: db.adminUrl })).out).toContain(`${login} is other`);
     expect((await run(login)).code).toBe(2);
     expect((await run(login, '--remove', '--organization', 'other')).code).toBe(2);
     expect((await run('--remove')).code).toBe(2);
@@ -309,4 +310,42 @@ describe('what knows of it', () => {
       await superuser.query(`drop owned by ${second}; drop role ${second}`);
     }
   });
+});
+
+test('hooks and legacy logins under a schema of another name', async () => {
+  const schema = 'My Kernel';
+  const place = await createTestDatabase({ migrated: false });
+  const admin = new pg.Pool({ connectionString: place.adminUrl, max: 8 });
+  admin.on('error', () => {});
+  const other = new pg.Pool({ connectionString: urlOf(login).replace(db.name, place.name), max: 1 });
+  try {
+    await migrateUp(place.admin, { schema });
+    await place.query(
+      `create table stores (id int primary key, name text); insert into stores values (1, 'One'), (2, 'Two')`,
+    );
+    await place.query(`grant select on stores to ${quoted}`);
+    const ran: string[] = [];
+    const hooks = defineAdoptHooks({
+      onOrganization: {
+        name: 'seen',
+        run: ({ organization }) => void ran.push(organization.slug),
+        undo: () => void ran.pop(),
+      },
+    });
+    const inPlace = createAdopt({ adminPool: admin, schema, hooks });
+    const { plan } = await inPlace.plan({ root: 'public.stores' });
+    expect((await inPlace.dryRun(plan)).phases[0]?.hooks).toHaveLength(2);
+    ran.length = 0;
+    await inPlace.run(plan);
+    expect(ran).toEqual(['one', 'two']);
+    await createLegacyLogins(admin, schema).declare(login, 'two');
+    expect((await other.query('select name from stores')).rows).toEqual([{ name: 'Two' }]);
+    expect((await inPlace.undo()).differences).toEqual([]);
+    expect(ran).toEqual([]);
+    expect((await inPlace.status())?.legacyLogins).toEqual([]);
+  } finally {
+    await other.end();
+    await admin.end();
+    await place.drop();
+  }
 });

@@ -4,7 +4,7 @@ import type { RunRow, StepRow } from '../run/state.ts';
 import { assertGoing, type RunContext } from '../run/steps-run.ts';
 import { ask, type Confirm, type HookSession, performHook } from './perform.ts';
 import { createHookState, type HookRow } from './queries.ts';
-import type { HookEntry } from './types.ts';
+import type { HookEntry, HookMoment } from './types.ts';
 
 export interface PhaseHooksOptions {
   readonly schema: string;
@@ -17,7 +17,7 @@ export interface PhaseHooksOptions {
 /** What the engine calls between its steps. */
 export interface PhaseHooks {
   /** Before anything else: the questions of every hook that is still to run. @throws TNT_HOOKS_MISSING, TNT_NOT_CONFIRMED */
-  prepare(context: RunContext, run: RunRow, to: Phase): Promise<void>;
+  prepare(context: RunContext, run: RunRow, to: Phase, only?: HookMoment): Promise<void>;
   before(context: RunContext, run: RunRow, phase: Phase, steps: ReadonlyMap<string, StepRow>): Promise<void>;
   after(context: RunContext, phase: Phase): Promise<void>;
   /** Organizations that came since. */
@@ -85,7 +85,7 @@ export function createPhaseHooks({ schema, entries, confirm, skip }: PhaseHooksO
   };
 
   return {
-    async prepare(context, run, to) {
+    async prepare(context, run, to, only) {
       const missing = run.hooks.filter((name) => !entries.some((entry) => entry.name === name));
       if (entries.length === 0 && missing.length > 0 && !skip) throw missingHooks(missing, 'run');
       if (entries.length === 0) return;
@@ -95,7 +95,11 @@ export function createPhaseHooks({ schema, entries, confirm, skip }: PhaseHooksO
         entries.map(({ name }) => name),
       );
       for (const entry of await pending(context, entries)) {
-        if (entry.confirm !== undefined && rank(entry.phase) <= rank(to)) await ask(session, entry.name, entry.confirm);
+        const { name, confirm: question, moment, phase } = entry;
+        if (question === undefined || rank(phase) > rank(to) || (only !== undefined && moment !== only)) continue;
+        // it came too late for its phase and is left out
+        if (moment === 'before' && phase !== 'preflight' && rank(phase) <= rank(run.phase)) continue;
+        await ask(session, name, question);
       }
     },
 

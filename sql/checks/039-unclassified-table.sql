@@ -34,5 +34,7 @@ select format('%I.%I', c.nspname, c.relname) as object,
        null::text as statement,
        format('%I.%I', c.nspname, c.relname) as key
 from candidate c
-where c.tenant_column is not null or c.refers_to is not null
+where (c.tenant_column is not null or c.refers_to is not null)
+  -- a plan that a person committed says that all tenants share it
+  and format('%I.%I', c.nspname, c.relname) not in (select s from tenantry.adoption_shared() s)
 order by 1;

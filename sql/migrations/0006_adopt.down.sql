@@ -11,6 +11,8 @@ delete from tenantry.legacy_logins; -- its trigger empties legacy_tenant()
 drop function tenantry.legacy_login_names();
 drop table tenantry.legacy_logins;
 drop function tenantry.write_legacy_tenant();
+drop function tenantry.adoption_quarantine();
+drop function tenantry.adoption_shared();
 drop function tenantry.adoption_drift();
 drop table tenantry.adoption_accepted;
 drop trigger zz_adopt_members on tenantry.organizations;

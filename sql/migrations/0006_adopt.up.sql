@@ -280,7 +280,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   from planned p
   join host h on h.name = p.name
   cross join (values ('expand/%s/triggers', 'zz_tenantry_fill_insert'), ('expand/%s/triggers', 'zz_tenantry_fill_update'),
-                     ('enforced/%s/references', 'zz_tenantry_refs_insert'), ('enforced/%s/references', 'zz_tenantry_refs_update'))
+                     ('enforced/%s/references', 'zz_tenantry_refs_insert'), ('enforced/%s/references', 'zz_tenantry_refs_update'),
+                     ('tighten/%s/guard', 'zz_tenantry_guard'))
     as w(step, trigger_name)
   where exists (select from tenantry.adoption_steps s where s.run_id = p.run_id and s.id = format(w.step, p.name) and s.status = 'done')
     and not exists (select from pg_trigger t where t.tgrelid = h.oid and t.tgname = w.trigger_name and t.tgenabled in ('O', 'A'))
@@ -289,6 +290,41 @@ $$;
 comment on function tenantry.adoption_drift() is 'Where the open adoption and the catalogue differ: what came, went or was switched off since the plan was made.';
 revoke all on function tenantry.adoption_drift() from public;
 grant execute on function tenantry.adoption_drift() to tenantry_app, tenantry_operator;
+
+-- Tables that a plan or its reader said to be the same for every tenant. SECURITY DEFINER as above: names alone.
+create function tenantry.adoption_shared() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select t ->> 'table' from tenantry.adoption_runs r, json_array_elements(r.plan -> 'tables') t
+  where r.status = 'open' and t ->> 'class' = 'shared'
+  union all
+  select a.table_name from tenantry.adoption_accepted a join tenantry.adoption_runs r on r.id = a.run_id
+  where r.status = 'open' and a.class = 'shared'
+$$;
+comment on function tenantry.adoption_shared() is 'Tables that the open adoption classes as shared.';
+revoke all on function tenantry.adoption_shared() from public;
+grant execute on function tenantry.adoption_shared() to tenantry_app, tenantry_operator;
+
+-- Rows that decisions of the open adoption leave without a tenant: only operators see them. By the index that leads with the column.
+create function tenantry.adoption_quarantine() returns table (table_name text, waiting bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_column text;
+begin
+  for table_name, v_column in
+    select t ->> 'table', r.plan ->> 'column' from tenantry.adoption_runs r, json_array_elements(r.plan -> 'tables') t
+    where r.status = 'open' and r.phase in ('tighten', 'shadow', 'enforced') and to_regclass(t ->> 'table') is not null
+      and (exists (select from tenantry.adoption_steps s
+                   where s.run_id = r.id and s.id = format('tighten/%s/guard', t ->> 'table') and s.status = 'done')
+        or json_array_length(coalesce(t -> 'rule' -> 'usedBy', '[]')) > 0)
+    order by 1
+  loop
+    execute format('select count(*) from %s where %I is null', to_regclass(table_name), v_column) into waiting;
+    return next;
+  end loop;
+end $$;
+comment on function tenantry.adoption_quarantine() is 'How many rows wait without a tenant, for each table where decisions leave some.';
+revoke all on function tenantry.adoption_quarantine() from public;
+grant execute on function tenantry.adoption_quarantine() to tenantry_app, tenantry_operator;
 
 -- ── memberships out of the host's own user tables ───────────────────────────────────────────────────────────────────
 -- The plan's `memberships:` becomes functions of fixed names, made by the run and dropped by its undo: adopt_old_users(keys) and

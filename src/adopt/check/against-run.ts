@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { hasTenant } from '../classify.ts';
+import { rowDecisions } from '../decisions/classes.ts';
 import { labelsOf } from '../graph.ts';
 import type { TableName } from '../inspection.ts';
 import type { ParsedPlanFile } from '../plan-file/parse.ts';
@@ -34,7 +36,14 @@ function compareDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDif
       null,
       `the file has the constant "${file.constant.name}", the adoption ${plan.constant?.name ?? 'a root'}`,
     );
-  for (const { table, class: kind, via } of plan.tables) {
+  const query = file.root !== undefined && 'query' in file.root ? file.root.query : undefined;
+  if (query !== undefined && query !== plan.mapping?.query)
+    say(['root', 'query'], null, `the file's root query is not the one of the adoption`);
+  if (!same(file.references ?? [], plan.references))
+    say(['references'], null, 'the references of the file are not those of the adoption');
+  if (!same(file.memberships, plan.memberships?.decisions))
+    say(['memberships'], null, 'the memberships of the file are not those of the adoption');
+  for (const { table, class: kind, via, decided: rows } of plan.tables) {
     const decided = file.tables[table];
     if (decided === undefined) {
       say(['tables'], table, `${table} is in the adoption (${kind}) and not in the file`);
@@ -46,10 +55,16 @@ function compareDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDif
         table,
         `${table} gets its tenant by ${decided.via.join(', ')} in the file and by ${labelsOf(via).join(', ')} in the adoption`,
       );
+    } else if (!same(rowDecisions({ ...decided, sharedRows: decided.shared_rows }), rows ?? {})) {
+      say(['tables', table], table, `what the file decides about rows of ${table} is not what the adoption decides`);
     }
   }
   return found;
 }
+
+/** As a plan is kept: without what is left out. */
+const same = (a: unknown, b: unknown): boolean =>
+  isDeepStrictEqual(JSON.parse(JSON.stringify(a ?? null)), JSON.parse(JSON.stringify(b ?? null)));
 
 function describe({ file, lineOf }: ParsedPlanFile, plan: Plan, one: Drift): PlanDifference {
   const { kind, table, columns, parent, object } = one;

@@ -136,6 +136,11 @@ describe('plan --check in the middle of an adoption and after it', () => {
     expect(found.code).toBe(1);
     expect(found.err).toContain('public.countries is owned in the file and shared in the adoption');
     await writeFile(file, text);
+    await edit(/(public\.orders:\n {4}class: owned\n)/, '$1    orphans: quarantine\n');
+    expect((await check()).err).toContain(
+      'what the file decides about rows of public.orders is not what the adoption decides',
+    );
+    await writeFile(file, text);
   });
 
   test('B7: what came after the adoption is drift until somebody decides, and the plan command does not lose the decision', async () => {

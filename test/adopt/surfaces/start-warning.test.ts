@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt } from '../../../src/adopt/index.ts';
 import { runCommandLine } from '../../../src/cli/run.ts';
 import { withSystem } from '../../../src/context/index.ts';
-import { assertMigrated, createPool } from '../../../src/index.ts';
+import { assertMigrated, createDoctor, createPool } from '../../../src/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -51,6 +51,23 @@ describe('the start of an application after an adoption', () => {
       'Since the adoption: 1 unclassified table (public.currencies). Next: tenantry adopt plan --check',
     ]);
     expect(await atStart()).toEqual([]);
+  });
+
+  test('B7: doctor is silent about keys that the adoption itself guards, and names what came after it', async () => {
+    const app = new pg.Pool({ connectionString: db.appUrl, max: 2 });
+    const admin = new pg.Pool({ connectionString: db.adminUrl, max: 2 });
+    const only = ['TD024', 'TD025', 'TD039', 'TD053', 'TD054', 'TD055', 'TD056'];
+    const keys = async () => (await createDoctor({ app, admin, only }).run()).findings.map(({ key }) => key);
+    try {
+      expect(await keys()).toEqual(['TD053:public.currencies']);
+      await db.query(`set role tenantry_owner; alter table public.orders add column previous_id bigint,
+        add constraint previous foreign key (previous_id) references public.orders (id); reset role`);
+      expect((await keys()).sort()).toEqual(['TD053:public.currencies', 'TD054:public.orders:previous']);
+      await db.query('set role tenantry_owner; alter table public.orders drop constraint previous; reset role');
+    } finally {
+      await app.end();
+      await admin.end();
+    }
   });
 
   test('B7: tenantry serve prints one line with the next step, listens, and is ready', async () => {

@@ -55,6 +55,16 @@ export const adoptionCases: readonly CheckCase[] = [
     silent: [...quiet, 'TD053'],
   },
   {
+    // class: shared refers to a protected table, and that was decided
+    code: 'TD039',
+    keys: ['public.labels'],
+    setup: adopted,
+    broken: `create table public.labels (id int primary key, t uuid, o uuid, foreign key (t, o) references public.orders (tenant_id, id));
+      grant select on public.labels to tenantry_app`,
+    fixed: accept('public.labels', '{}', 'shared'),
+    silent: [...quiet, 'TD053'],
+  },
+  {
     code: 'TD053',
     keys: ['"Odd Place"."Back Log"'],
     setup: `${adopted} create schema "Odd Place"`,
@@ -98,6 +108,20 @@ export const adoptionCases: readonly CheckCase[] = [
       drop trigger zz_tenantry_refs_update on public.bills`,
     fixed: `alter table public.bills enable trigger zz_tenantry_fill_insert;
       create trigger zz_tenantry_refs_update before update on public.bills for each row execute function public.nothing()`,
+    silent: quiet,
+  },
+  {
+    code: 'TD058',
+    keys: ['public.bills'],
+    setup: `${adopted} alter table public.bills add tenant_id uuid; create index on public.bills (tenant_id);
+      insert into public.shops values (1, 'One');
+      update tenantry.adoption_runs set phase = 'tighten';
+      insert into tenantry.adoption_steps (run_id, id, position, phase, table_name, status)
+        values ('0198a000-0000-7000-8000-000000000001', 'tighten/public.bills/guard', 4, 'tighten', 'public.bills', 'done');
+      create trigger zz_tenantry_guard after insert on public.bills for each row execute function public.nothing();
+      grant select on public.bills to tenantry_owner`,
+    broken: 'insert into public.bills (id, shop_id) values (1, 1)',
+    fixed: 'delete from public.bills where id = 1',
     silent: quiet,
   },
 ];

@@ -46,21 +46,14 @@ export function tableWords(table: string): string[] {
   return words.length > 1 && prefixes.has(words[0] ?? '') ? words.slice(1) : words;
 }
 
-const selves = new Set([
-  'parent',
-  'root',
-  'previous',
-  'next',
-  'original',
-  'reply to',
-  'in reply to',
-  'ancestor',
-  'copy of',
-]);
+/** Places in a tree, for columns that say that they hold a key, and for those that need not. */
+const places = new Set(['parent', 'root', 'previous', 'next', 'original', 'ancestor', 'manager', 'supervisor', 'boss']);
+const relations = new Set(['report to', 'reply to', 'in reply to', 'copy of', 'child of', 'part of']);
 
 /** A column that is named after its place in a tree. */
 export function namesItself({ stem, suffix }: ColumnWords): boolean {
-  return suffix !== null && selves.has(stem.join(' '));
+  const name = stem.join(' ');
+  return relations.has(name) || (suffix !== null && places.has(name));
 }
 
 /** `exact`: a column named after the table. `partial`: with a role before it (billing_account_id), or the table with more (shop_orders). */

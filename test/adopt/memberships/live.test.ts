@@ -147,4 +147,44 @@ describe('old code goes on writing', () => {
     await same();
     await adopt().undo();
   });
+
+  test('E4: two sources that give up one membership at the same moment give it up', async () => {
+    await db.query(
+      `update "user" set org_ids = '{2}' where id in (2, 3); insert into org_user values (2, 2, 'reader') on conflict do nothing`,
+    );
+    const [source] = byJoinTable.memberships.from;
+    const { plan } = await adopt().plan({
+      ...byJoinTable,
+      memberships: {
+        ...byJoinTable.memberships,
+        from: [source, { table: 'public.user', user: 'id', organizations: 'org_ids' }],
+      },
+    });
+    await adopt().run(plan, { to: 'backfill' });
+    const ofTwo = async () =>
+      db.query(
+        `select m.role from tenantry.org_members m join tenantry.organizations o on o.id = m.tenant_id join tenantry.adoption_user_keys k on k.user_id = m.user_id where o.key = '2' and k.old_key = '2'`,
+      );
+    expect((await ofTwo()).length).toBe(1);
+    const first = new pg.Client({ connectionString: db.adminUrl });
+    await first.connect();
+    await first.query('begin');
+    await first.query('delete from org_user where user_id = 2 and org_id = 2');
+    const second = db.query(`update "user" set org_ids = '{}' where id = 2`);
+    await expect
+      .poll(
+        () =>
+          db.query(
+            `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+          ),
+        { timeout: 20_000 },
+      )
+      .toEqual([{ n: 1 }]);
+    await first.query('commit');
+    await first.end();
+    await second;
+    expect(await ofTwo()).toEqual([]);
+    expect(await adopt().verify()).toEqual([]);
+    await adopt().undo();
+  });
 });

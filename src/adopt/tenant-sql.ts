@@ -1,11 +1,13 @@
-import { ident, literal } from '../database/sql.ts';
+import { ident } from '../database/sql.ts';
 import type { TableClass } from './classify.ts';
 import { hasTenant } from './classify.ts';
 import type { ForeignKey, TableName } from './inspection.ts';
-import { applyRule, tenantByUse } from './decisions/rule.ts';
+import { joinCondition, parentRows } from './join-sql.ts';
+import { applyRule, tenantByUse, type Walk } from './decisions/apply-rule.ts';
 import type { OrphanDecision, TableRule } from './decisions/types.ts';
 import { organizationKey, type OrganizationKeys } from './key-text.ts';
-import { convert } from './references/comparable.ts';
+
+export { joinCondition, keyPresent, parentRows } from './join-sql.ts';
 
 /** What the SQL of a route needs to know of each table. */
 export interface TenantNode {
@@ -26,31 +28,6 @@ export interface TenantGraph {
   readonly orphan?: (decision: OrphanDecision) => string | undefined;
   /** Where ways end that are followed past rows without a tenant. */
   readonly climb?: RouteEnd;
-}
-
-/** The join of a child's alias with its parent's: `p.id = t.customer_id`. */
-export function joinCondition(key: ForeignKey, child: string, parent: string): string {
-  const equal = key.columns.map((column, i) => {
-    const value = convert(`${child}.${ident(column)}`, key.conversions?.[i] ?? 'none');
-    return `${parent}.${ident(key.parentColumns[i] ?? '')} ${key.operators?.[i] ?? '='} ${value}`;
-  });
-  return [...equal, ...discriminated(key, child)].join(' and ');
-}
-
-/** True for a row whose key says where it leads: no column is null, and the discriminator has the key's value. */
-export function keyPresent(key: ForeignKey, child: string): string {
-  return [...key.columns.map((column) => `${child}.${ident(column)} is not null`), ...discriminated(key, child)].join(
-    ' and ',
-  );
-}
-
-function discriminated({ when }: ForeignKey, child: string): string[] {
-  return when === undefined ? [] : [`${child}.${ident(when.column)} = ${literal(when.value)}`];
-}
-
-/** The parent's own rows, without those of tables that inherit from it: a key never means those. */
-export function parentRows(key: ForeignKey): string {
-  return key.parentOnly === true ? `only ${key.parent}` : key.parent;
 }
 
 /** The key of a row as text, for lists. */
@@ -92,13 +69,13 @@ export function tenantOfRow(
   if (held !== undefined) {
     const key = organizationKey(alias, held);
     const own = { joins: [], expression: graph.byKey?.(key) ?? key };
-    return node?.class === 'root' ? own : applyRule(graph, table, alias, aliases, end, own);
+    return node?.class === 'root' ? own : applyRule(walk, graph, table, alias, aliases, end, own);
   }
   if (node?.rule !== undefined && node.via.length === 0 && node.rule.usedBy.length > 0)
-    return tenantByUse(graph, table, node.rule, alias, aliases);
+    return tenantByUse(walk, graph, table, node.rule, alias, aliases);
   const routes = (node?.via ?? []).map((key) => tenantByKey(graph, key, alias, aliases, end));
   const expressions = routes.map((route) => route.expression);
-  return applyRule(graph, table, alias, aliases, end, {
+  return applyRule(walk, graph, table, alias, aliases, end, {
     joins: routes.flatMap((route) => route.joins),
     expression:
       expressions.length === 1 ? (expressions[0] ?? 'null') : `coalesce(${[...expressions, 'null'].join(', ')})`,
@@ -122,6 +99,9 @@ export function tenantByKey(
     expression: above.expression,
   };
 }
+
+/** What the decisions need to follow ways themselves. */
+export const walk: Walk = { ofRow: tenantOfRow, byKey: tenantByKey };
 
 /** Levels of a tree that are climbed; a circle in the data ends there too. */
 const highest = 100;

@@ -3,7 +3,8 @@ import type { ForeignKey } from '../inspection.ts';
 import { organizationKey } from '../key-text.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import { orphansFunction } from '../steps/names.ts';
-import { isOrphan, keyIn, organizationSlug, rowText } from './rule.ts';
+import { isOrphan } from './apply-rule.ts';
+import { keyIn, organizationSlug, rowText } from './rule.ts';
 
 /** Statements that put the tenant by one key into a variable that is null. */
 export type LookUp = (key: ForeignKey, variable: string, alone?: boolean) => string;
@@ -62,12 +63,12 @@ function judgement(table: TablePlan, lookUp: LookUp): string {
   const rule = table.rule;
   if (rule === undefined) return '';
   const key = rowText('new', table);
-  const branches: { when: string; then: string }[] = [];
+  const branches: { when: string; body: string }[] = [];
   const single = rule.rows.filter((row) => row.way === null).map((row) => row.key);
-  if (single.length > 0) branches.push({ when: keyIn(key, single), then: '    v_quarantine := true;\n' });
+  if (single.length > 0) branches.push({ when: keyIn(key, single), body: '    v_quarantine := true;\n' });
   for (const way of new Set(rule.rows.flatMap((row) => row.way ?? []))) {
     const keys = rule.rows.filter((row) => row.way === way).map((row) => row.key);
-    branches.push({ when: keyIn(key, keys), then: `    v_tenant := null;\n${lookUp(way, 'v_tenant')}` });
+    branches.push({ when: keyIn(key, keys), body: `    v_tenant := null;\n${lookUp(way, 'v_tenant')}` });
   }
   const quarantining = rule.ways.filter((way) => way.decision === 'quarantine');
   const compared = quarantining
@@ -78,7 +79,7 @@ function judgement(table: TablePlan, lookUp: LookUp): string {
     .join('');
   if (branches.length === 0) return compared;
   const [first, ...rest] = branches;
-  return `  if ${first?.when ?? ''} then\n${first?.then ?? ''}${rest.map(({ when, then }) => `  elsif ${when} then\n${then}`).join('')}${
+  return `  if ${first?.when ?? ''} then\n${first?.body ?? ''}${rest.map(({ when, body }) => `  elsif ${when} then\n${body}`).join('')}${
     compared === '' ? '' : `  else\n${compared}`
   }  end if;\n`;
 }

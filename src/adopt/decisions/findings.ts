@@ -10,9 +10,12 @@ import {
   type TenantNode,
   tenantByKey,
   tenantOfRow,
+  walk,
 } from '../tenant-sql.ts';
 import { knownKey } from '../memberships/read-sql.ts';
-import { columnGraph, isOrphan, keyIn, organizationSlug, rowText, tenantByWay, usesOf, wrongBySql } from './rule.ts';
+import { isOrphan, tenantByWay, usesOf } from './apply-rule.ts';
+import { columnGraph, wrongBySql } from './by-columns.ts';
+import { keyIn, organizationSlug, rowText } from './rule.ts';
 
 export type FindingKind = 'joins tenants' | 'no tenant' | 'shared row' | 'copy breaks unique' | 'wrong tenant';
 
@@ -108,7 +111,7 @@ function disagreements(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
       const own = rootAware(plan, table, graph, end, aliases);
       const other =
         decision === 'quarantine'
-          ? tenantByWay(graph, key, 't', aliases, end)
+          ? tenantByWay(walk, graph, key, 't', aliases, end)
           : tenantByKey(graph, key, 't', aliases, end);
       return {
         table: table.table,
@@ -141,9 +144,7 @@ function withoutTenant(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
   const own = rootAware(plan, table, graph, end, createAliases());
   const orphans = literal(table.rule?.orphans ?? 'stop');
   const decision =
-    table.via.length === 0
-      ? `${orphans}`
-      : `case when ${isOrphan(table.via, 't')} then ${orphans} else 'quarantine' end`;
+    table.via.length === 0 ? orphans : `case when ${isOrphan(table.via, 't')} then ${orphans} else 'quarantine' end`;
   const empty = `t.${ident(plan.column)} is null`;
   const still = organizationSlug(table.rule?.orphans ?? 'stop') === undefined ? ` and ${empty}` : '';
   // several tenants use it: listed as such
@@ -189,7 +190,7 @@ function sharedRows(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
       : rootAware(plan, table, graph, end, aliases);
   const names = first.parentColumns.map((_, i) => `k${i}`);
   const on = first.parentColumns.map((column, i) => `x.k${i} = t.${ident(column)}`).join(' and ');
-  const uses = usesOf(graph, table.table, { ...table.rule, usedBy: keys }, usesEnd);
+  const uses = usesOf(walk, graph, table.table, { ...table.rule, usedBy: keys }, usesEnd);
   // by use alone the tenant is the first of several: the others are those that differ from it
   const byUse = table.rule.usedBy.length > 0;
   const tenant = byUse && sight === 'data' ? `coalesce(${own.expression}, x.tenants[1])` : own.expression;

@@ -4,7 +4,7 @@ import { functionName, triggerNames } from '../steps/names.ts';
 import { triggerFunction } from '../steps/trigger-function.ts';
 import { createAliases } from '../tenant-sql.ts';
 import { mayBeWithout } from './follows.ts';
-import { tenantByColumns } from './rule.ts';
+import { tenantByColumns } from './by-columns.ts';
 
 /**
  * In place of NOT NULL where decisions leave rows without a tenant: when the transaction commits, a row may be without one only

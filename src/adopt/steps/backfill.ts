@@ -3,7 +3,8 @@ import type { TableName, TriggerFacts } from '../inspection.ts';
 import type { BackfillStep, Phase, Plan, Step, TablePlan } from '../plan-types.ts';
 import { organizationKey } from '../key-text.ts';
 import { isByUse, planClaims } from '../decisions/use.ts';
-import { isRuled, tenantByColumns } from '../decisions/rule.ts';
+import { tenantByColumns } from '../decisions/by-columns.ts';
+import { isRuled } from '../decisions/rule.ts';
 import { createAliases, joinCondition, parentRows } from '../tenant-sql.ts';
 import { backfillSetting, planUnguard } from './fill.ts';
 

@@ -12,7 +12,9 @@ import {
   type TenantGraph,
   tenantOfRow,
 } from '../tenant-sql.ts';
-import { columnGraph, tenantByColumns, withoutRules, isRuled, organizationSlug } from '../decisions/rule.ts';
+import { withoutRules } from '../decisions/apply-rule.ts';
+import { columnGraph, tenantByColumns } from '../decisions/by-columns.ts';
+import { isRuled, organizationSlug } from '../decisions/rule.ts';
 import { decidedBody, decidingKeys } from '../decisions/fill-body.ts';
 import { mayBeWithout } from '../decisions/follows.ts';
 import { isByUse, planUse } from '../decisions/use.ts';

@@ -1,5 +1,6 @@
 import { ident, literal, type Statement } from '../../database/sql.ts';
-import { isRuled, keyIn, rowText, wrongBySql } from '../decisions/rule.ts';
+import { wrongBySql } from '../decisions/by-columns.ts';
+import { isRuled, keyIn, rowText } from '../decisions/rule.ts';
 import { keyLabel } from '../graph.ts';
 import type { ForeignKey } from '../inspection.ts';
 import type { CheckStep, Phase, Plan, TablePlan } from '../plan-types.ts';

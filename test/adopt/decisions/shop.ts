@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type Adopt, createAdopt, type PlanDecisions } from '../../../src/adopt/index.ts';
+import { type Adopt, createAdopt } from '../../../src/adopt/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 /** A database with one schema, and what a test of decisions does with it. */
@@ -68,4 +68,3 @@ export async function tenantsOf(db: TestDatabase, table: string, key = 'id'): Pr
   return Object.fromEntries(rows.map((row) => [row.id, row.tenant]));
 }
 
-export type { PlanDecisions };

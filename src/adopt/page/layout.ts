@@ -26,7 +26,7 @@ export interface Placed {
 }
 
 const large: Box = { width: 178, height: 40, compact: false };
-const small: Box = { width: 158, height: 23, compact: true };
+const small: Box = { width: 154, height: 23, compact: true };
 const gap = { layer: 64, band: 40, column: 12, row: 9 } as const;
 const margin = 10;
 /** Room at the right for lines within the last layer. */
@@ -141,7 +141,7 @@ function rowsThatFit(sizes: readonly number[]): number {
   for (let rows = Math.min(10, most); rows <= most; rows += 1) {
     const columns = sizes.map((size) => Math.ceil(size / rows));
     const width = columns.reduce((sum, count) => sum + count * (large.width + gap.column) - gap.column + gap.layer, 0);
-    if (width <= widest) return rows;
+    if (width - gap.layer <= widest) return rows;
   }
   return Number.POSITIVE_INFINITY;
 }

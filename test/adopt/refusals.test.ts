@@ -32,7 +32,7 @@ describe('bad input changes nothing and says where it is', () => {
     return failure(createAdopt({ adminPool: shop.pool }).plan(text));
   };
   const lineOf = async (needle: string): Promise<number> =>
-    (await planText()).split('\n').findIndex((line) => line.includes(needle)) + 1;
+    (await planText()).split('\n').findIndex((line) => !line.startsWith('#') && line.includes(needle)) + 1;
 
   test('a plan file goes round: read back it plans the same, and an edit stays', async () => {
     const adopt = createAdopt({ adminPool: shop.pool });
@@ -170,13 +170,13 @@ describe('a run that is held up', () => {
     const adopt = createAdopt({ adminPool: shop.pool });
     const { plan } = await adopt.plan({ root: 'public.shops' });
     const stop = new AbortController();
-    let steps = 0;
+    const done: string[] = [];
     const error = await failure(
       adopt.run(plan, {
         signal: stop.signal,
         onEvent: (event: AdoptEvent) => {
-          steps += event.type === 'step' ? 1 : 0;
-          if (steps === 25) stop.abort();
+          if (event.type === 'step') done.push(event.id);
+          if (done.length === 25) stop.abort();
         },
       }),
     );
@@ -184,9 +184,9 @@ describe('a run that is held up', () => {
     expect((await adopt.status())?.running).toBe(false);
     const seen: string[] = [];
     await adopt.run(null, { to: 'tighten', onEvent: (event) => void (event.type === 'step' && seen.push(event.id)) });
-    // what was done is not done again
-    expect(seen).not.toContain(plan.steps[0]?.id);
-    expect(seen.length).toBe(plan.steps.filter((s) => !['shadow', 'enforced'].includes(s.phase)).length - 25);
+    // what was done is not done again, also by the table that worked beside
+    const wanted = plan.steps.filter((s) => !['shadow', 'enforced'].includes(s.phase)).map((s) => s.id);
+    expect([...done, ...seen].sort()).toEqual(wanted.sort());
     expect((await adopt.undo({ to: 'backfill' })).phase).toBe('backfill');
     expect((await adopt.status())?.phase).toBe('backfill');
     expect(await countWrongTenants(shop.pool)).toEqual({});

@@ -23,6 +23,19 @@ export interface ShopCopy {
 
 const at = (url: string, database: string): string => Object.assign(new URL(url), { pathname: `/${database}` }).href;
 
+/** Beside those of the sample: a table that has been in use for years has an index per question that is asked of it. */
+const indexes = [
+  'customers (country)',
+  'customers (city)',
+  'orders (staff_id)',
+  'orders (placed_at)',
+  'order_lines (price_cents)',
+  'payments (paid_at)',
+  'payments (method)',
+  'shipments (carrier)',
+  'stock_moves (moved_at)',
+];
+
 export async function createShopTemplate(server: BenchServer, rows: number): Promise<ShopTemplate> {
   const template = new URL(server.adminUrl).pathname.slice(1);
   const login = `shop_${randomBytes(4).toString('hex')}`;
@@ -37,6 +50,7 @@ export async function createShopTemplate(server: BenchServer, rows: number): Pro
   const owner = new pg.Client({ connectionString: loginUrl(template) });
   await owner.connect();
   const shop = await createSampleShop(owner, { rows });
+  for (const index of indexes) await owner.query(`create index on ${index}`);
   // as a database that has been in use: all-visible pages, statistics
   await owner.query('vacuum (analyze)');
   const { rows: sizes } = await owner.query<{ bytes: number }>(

@@ -31,10 +31,10 @@ export const heavyOperations: readonly Operation[] = [
     name: 'give staff to another shop',
     crossesShops: true,
     async run(db, shop, _ledger, other) {
-      // those of an order would make it contradict itself: the application never moves them
+      // those whose number is their shop's sell: moved, they would make an order contradict itself
       await db.query(
         `update staff set shop_id = $2 where id = (
-           select s.id from staff s where s.shop_id = $1 and not exists (select from orders o where o.staff_id = s.id) and s.id > $1::bigint order by s.id limit 1)`,
+           select s.id from staff s where s.shop_id = $1 and s.id <> s.shop_id order by s.id limit 1)`,
         [shop.id, other.id],
       );
       return undefined;

@@ -139,11 +139,11 @@ export async function countWrong({ superuser }: ShopCopy): Promise<{ table: stri
   };
   const wrong: { table: string; rows: number }[] = [];
   for (const [table, join] of Object.entries(joins)) {
-    const { rows } = await superuser.query<{ wrong: number; all: number }>(
+    const { rows } = await superuser.query<{ wrong: string }>(
       `select (select count(*) from ${table}) - count(*) filter (where t.tenant_id = o.id) as wrong
        from ${table} t ${join.replaceAll(/\bo\b/g, 'r')} join tenantry.organizations o on o.key = s.id::text`,
     );
-    const count = Number(rows[0]?.wrong ?? -1);
+    const count = Number(rows[0]?.wrong ?? '-1');
     if (count !== 0) wrong.push({ table, rows: count });
   }
   return wrong;

@@ -42,7 +42,7 @@ for (const { name, files, missed } of databases) {
         );
         const found = references
           .filter(({ confidence }) => confidence !== 'low')
-          .map(({ from, to }) => `${from} → ${String(to)}`);
+          .map(({ from, to }) => `${from} → ${typeof to === 'string' ? to : JSON.stringify(to)}`);
         expect(found.filter((reference) => !truth.includes(reference))).toEqual([]);
         expect(truth.filter((reference) => !found.includes(reference)).map((text) => text.split(' → ')[0])).toEqual(
           missed,

@@ -2,6 +2,7 @@
 select d.table_name as object, null::text as level,
        format('trigger %I is missing or disabled: %s', d.object_name,
          case when d.object_name like '%refs%' then 'a row may point at a row of another tenant'
+              when d.object_name like '%guard%' then 'new rows may be left without a tenant, and nobody sees them again'
               else 'new rows get no tenant from their parent, and a row that moves keeps the old one' end) as detail,
        case when exists (select from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
                           join pg_catalog.pg_namespace n on n.oid = c.relnamespace

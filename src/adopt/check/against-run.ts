@@ -120,7 +120,7 @@ function describe({ file, lineOf }: ParsedPlanFile, plan: Plan, one: Drift): Pla
         `alter table ${table} add foreign key (${label}) references ${parent ?? ''} not valid — then validate it`,
         { columns },
       );
-    case 'trigger-off':
+    default:
       return difference(
         kind,
         line,

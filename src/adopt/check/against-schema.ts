@@ -39,9 +39,7 @@ function compareTables({ file, lineOf }: ParsedPlanFile, here: ReadonlySet<Table
   for (const [table, { class: kind }] of Object.entries(file.tables)) {
     const line = lineOf(['tables', table]);
     if (!here.has(table)) {
-      found.push(
-        difference('table-gone', line, table, `${table} is in the plan and not in the database`, `${planAgain}`),
-      );
+      found.push(difference('table-gone', line, table, `${table} is in the plan and not in the database`, planAgain));
     } else if (kind === 'undecided') {
       const at = lineOf(['tables', table, 'class']);
       const remedy = 'write class: owned (with via) or class: shared, then: tenantry adopt plan';

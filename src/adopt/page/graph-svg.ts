@@ -104,7 +104,7 @@ function drawNode(node: PageNode, { at, box }: Placed): Markup {
 
 /** The beginning and the end of a name tell more than its first letters alone. */
 function shorten(text: string, longest: number): string {
-  const letters = [...text];
+  const letters = Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
   if (letters.length <= longest) return text;
   const head = Math.ceil((longest - 1) * 0.58);
   return `${letters.slice(0, head).join('')}…${letters.slice(head + 1 - longest).join('')}`;

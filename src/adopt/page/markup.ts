@@ -27,8 +27,7 @@ function write(part: Part): string {
 
 function escape(text: string): string {
   // XML knows no control characters: a name that holds one shows a replacement
-  // oxlint-disable-next-line no-control-regex
   return text
-    .replace(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, '\uFFFD')
+    .replace(/[\p{Cc}\uFFFE\uFFFF]/gu, (c) => (/\s/.test(c) ? ' ' : '\uFFFD'))
     .replace(/[&<>"']/g, (c) => entities[c] ?? c);
 }

@@ -26,8 +26,7 @@ export interface PageInput {
 export function renderPage({ plan, inspection, conflicts, at = new Date() }: PageInput): string {
   const graph = graphOfPlan(plan, inspection);
   const title = `Adoption plan of ${plan.database}`;
-  return `${
-    markup`<!doctype html>
+  return markup`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -55,8 +54,7 @@ ${phaseSection(plan)}
 </footer>
 </body>
 </html>
-`.markup
-  }`;
+`.markup;
 }
 
 function leadOf(plan: Plan): Markup {

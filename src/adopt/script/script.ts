@@ -56,7 +56,7 @@ function writeStep(step: Step, modes: ModeStatements, schema: string): string[] 
       return [...title, ...writeBackfill(step, schema)];
     case 'batches':
       return [...title, ...writeBatches(step, schema)];
-    case 'check':
+    default:
       return [...title, ...writeChecks(step, schema)];
   }
 }

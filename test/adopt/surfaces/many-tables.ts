@@ -67,5 +67,5 @@ export function manyTables(count: number, names: readonly string[] = []): Inspec
     extensionTables: [],
     foreignTables: [],
     published: [],
-  } as Inspection;
+  };
 }

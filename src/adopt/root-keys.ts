@@ -1,5 +1,5 @@
-import type { Queryable, Row } from '../database/sql.ts';
 import { sqlStateOf } from '../database/database-error.ts';
+import type { Queryable, Row } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
 import { rootKeys } from './memberships/read-sql.ts';
 import type { Plan } from './plan-types.ts';

@@ -1,4 +1,3 @@
-import { ident } from '../../database/sql.ts';
 import type { CheckStep, Plan } from '../plan-types.ts';
 import { oldMembers, oldUsers } from './read-sql.ts';
 import type { MembershipPlan } from './types.ts';

@@ -3,8 +3,8 @@ import { YAMLMap, YAMLSeq } from 'yaml';
 import { z } from 'zod';
 import type { Inspection } from '../inspection.ts';
 import { declareMemberships, MembershipProblem } from '../memberships/declare.ts';
-import { keyShape } from '../plan-root.ts';
 import type { PlanDecisions } from '../plan.ts';
+import { keyShape } from '../plan-root.ts';
 import type { Plan } from '../plan-types.ts';
 import { invalid } from './lines.ts';
 

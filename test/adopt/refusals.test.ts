@@ -287,7 +287,7 @@ describe('a run that is held up', () => {
     // and the next plan finds it before anything is changed
     const conflicted = await adopt.plan({ root: 'public.shops' });
     expect(conflicted.conflicts).toMatchObject([
-      { table: 'public.order_lines', rows: 1, keys: [`${row?.order_id}:${row?.line}`] },
+      { table: 'public.order_lines', rows: 1, keys: [`(${row?.order_id},${row?.line})`] },
     ]);
     expect((await failure(adopt.run(conflicted.plan))).code).toBe('TNT_ADOPT_CONFLICTS');
     await shop.db.query('delete from order_lines where order_id = $1 and line = $2', [row?.order_id, row?.line]);

@@ -23,7 +23,7 @@ describe('kill -9 at any moment', () => {
     const report = await killAgainAndAgain({
       kills: 20,
       seed: 20,
-      rows: 600,
+      rows: 400,
       compiled: compiled.folder,
       ...(system === undefined ? {} : { binaries: `/usr/lib/postgresql/${system}/bin` }),
     });
@@ -33,7 +33,7 @@ describe('kill -9 at any moment', () => {
     expect(report.runs).toBeGreaterThan(1);
     expect(report.undos).toBeGreaterThan(1);
     expect(report.statements).toBeGreaterThan(100);
-  }, 240_000);
+  }, 600_000);
 
   test('a connection that the server ends leaves a run that goes on', async () => {
     const { db, pool } = shop;

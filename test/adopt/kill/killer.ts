@@ -104,9 +104,9 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
     let streak = 0;
     while (sum() < options.kills || direction === 'undo') {
       const victim = victims[Math.floor(random() * victims.length)] ?? 'process';
-      const moment = random() * (direction === 'run' ? went : back) * 0.9;
+      const moment = random() * (direction === 'run' ? went : back) * 0.6;
       // now and then one comes to its end, and is judged
-      const live = sum() < options.kills && streak < 4;
+      const live = sum() < options.kills && streak < 6;
       const child = spawnWork(options.compiled, adminUrl, direction, direction === 'run' ? 'shadow' : 'preflight');
       await child.begun;
       const ended = await Promise.race([child.ended, sleep(live ? moment : 600_000, undefined, { ref: false })]);

@@ -21,7 +21,7 @@ export const pauseCommand: Command = {
 export const resumeCommand: Command = {
   name: 'adopt resume',
   summary: 'Take a pause back; run then goes on where it stopped.',
-  examples: ['tenantry adopt resume && tenantry adopt run --to shadow'],
+  examples: ['tenantry adopt resume'],
   async run(input) {
     const { terminal } = input;
     await (await adoptOf(input)).resume();

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { TenantryError } from '../errors.ts';
 import type { PlanResult } from './adopt-types.ts';
 import { type Conflict, describeConflict } from './conflicts.ts';
-import { labelsOf } from './graph.ts';
 import { rowDecisions } from './decisions/classes.ts';
+import { labelsOf } from './graph.ts';
 import type { PlanDecisions } from './plan.ts';
 import { writePlanFile } from './plan-file.ts';
 import type { Plan } from './plan-types.ts';
@@ -16,6 +16,7 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): Omit<PlanResult, '
     (wanted.root ?? null) === (plan.root?.table ?? null) &&
     (wanted.rootKey === undefined || wanted.rootKey.join('|') === plan.root?.key.join('|')) &&
     (wanted.query ?? null) === (plan.mapping?.query ?? null) &&
+    (plan.mapping === null || isDeepStrictEqual(plain(wanted.keys), columnsOf(plan))) &&
     isDeepStrictEqual(plain(wanted.memberships), plain(plan.memberships?.decisions)) &&
     (wanted.constant ?? null) === (plan.constant?.name ?? null) &&
     JSON.stringify(wanted.references ?? plan.references) === JSON.stringify(plan.references) &&
@@ -30,6 +31,10 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): Omit<PlanResult, '
   if (same) return { plan, file: writePlanFile(plan), conflicts: [], decided: [] };
   throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
 }
+
+/** The names of the columns that hold a mapping's key, by table. */
+const columnsOf = ({ keys }: Plan): Record<string, string[]> =>
+  Object.fromEntries(Object.entries(keys).map(([table, held]) => [table, held.map(({ name }) => name)]));
 
 /** As a plan is kept: without what is left out. */
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));

@@ -121,6 +121,9 @@ describe('tenants that are the rows of a query', () => {
   test('E3, E5: a key that nobody knows yet waits with what hangs on it, is listed, and gets its organization by the next run', async () => {
     const { plan } = await planned();
     await adopt().run(plan, { to: 'expand' });
+    // in mid-adoption the same decisions are the plan of the run, and others are refused
+    const text = (await planned()).file;
+    await expect(adopt().plan(text.replace('[customer]', '[id]'))).rejects.toMatchObject({ code: 'TNT_PLAN_DRIFTED' });
     for (const to of ['expand', 'backfill', 'enforced'] as const) {
       await adopt().run(null, { to });
       const code = `NEW-${to}`;

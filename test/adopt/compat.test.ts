@@ -210,7 +210,7 @@ describe('attacks by, and on, a legacy login', () => {
     const client = await old.connect();
     await client.query(
       `set search_path = public, pg_catalog;
-       create function public.never(name, name) returns boolean language sql as 'select true';
+       create function public.never(name, name) returns boolean language sql as 'select false';
        create operator public.= (leftarg = name, rightarg = name, function = public.never)`,
     );
     expect((await client.query('select total from orders order by 1')).rows).toEqual([{ total: 10 }, { total: 20 }]);

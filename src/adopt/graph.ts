@@ -41,7 +41,10 @@ export function routesToRoot(inspection: Inspection, roots: ReadonlySet<TableNam
     for (const key of children.get(parent) ?? []) {
       const next = (cost.get(parent) ?? 0) + 1 + (key.nullable ? nullableCost : 0);
       const known = cost.get(key.table);
-      if (roots.has(key.table) || (known !== undefined && !isBetter(next, key, known, routes.get(key.table)?.via, order)))
+      if (
+        roots.has(key.table) ||
+        (known !== undefined && !isBetter(next, key, known, routes.get(key.table)?.via, order))
+      )
         continue;
       cost.set(key.table, next);
       routes.set(key.table, { via: key, cost: next, nullable: next >= nullableCost });

@@ -79,10 +79,14 @@ describe('bad input changes nothing and says where it is', () => {
     expect(error).toMatchObject({ code: 'TNT_PLAN_INVALID' });
   });
 
-  test('a table that gets its tenant from a shared one is refused', async () => {
-    const error = await refused((text) => text.replace(/(public\.orders:\n\s+class: )owned\n\s+via: .*/, '$1shared'));
-    expect(error).toMatchObject({ code: 'TNT_PLAN_INVALID' });
-    expect(error.message).toContain('public.orders, which has none');
+  test('what hangs on a table that was made shared is undecided, and stops the run', async () => {
+    const adopt = createAdopt({ adminPool: shop.pool });
+    const text = (await planText()).replace(/(public\.orders:\n\s+class: )owned\n\s+via: .*/, '$1shared');
+    const { plan } = await adopt.plan(text);
+    const error = await failure(adopt.run(plan));
+    expect(error).toMatchObject({ code: 'TNT_PLAN_UNDECIDED', exitCode: 3 });
+    expect(error.message).toContain('public.payments');
+    expect(await dumpSchema(shop.db.admin)).toBe(before);
   });
 
   test('a plan for another database is refused', async () => {

@@ -45,7 +45,7 @@ describe('D5 a query carries its context', () => {
       text: 'select 7::int as i, null::int as n',
       types: { getTypeParser: () => (value: string) => `${word} ${value}` },
     });
-    const read = async (query: object) => (await at.pool.query(query as never)) as unknown as { rows: unknown[] };
+    const read = (query: object) => at.pool.query(query as never) as unknown as Promise<{ rows: unknown[] }>;
     await asA(async () => {
       expect((await read({ name: 'typed', text: as('').text })).rows).toEqual([{ i: 7, n: null }]);
       for (const word of ['one', 'two']) expect((await read(as(word))).rows).toEqual([{ i: `${word} 7`, n: null }]);

@@ -67,4 +67,3 @@ export async function tenantsOf(db: TestDatabase, table: string, key = 'id'): Pr
   );
   return Object.fromEntries(rows.map((row) => [row.id, row.tenant]));
 }
-

@@ -50,6 +50,7 @@ export async function openEmbedded(
       await root.end();
     }
     const admin = new pg.Pool({ connectionString: urlFor('tenantry_admin'), max: 1 });
+    admin.on('error', () => {}); // its sockets close after end(): a server that is stopped at once still says so to them
     try {
       await migrateUp(admin, { schema });
       // a temporary table that is left on a pooled connection is read by the next tenant

@@ -223,6 +223,8 @@ export class TenantPool extends BasePool implements Lender {
 // Put in place of pg's own and not declared as methods: they keep pg's many signatures.
 const overrides: { connect: Connect; query: Query; end: End } = {
   end(callback) {
+    // its sockets close later: a server that stops meanwhile still says so to them, and nobody is there to hear it
+    this.on('error', () => {});
     const ended = Promise.all([driver.end.call(this), this.endShared()]).then(() => undefined);
     if (callback === undefined) return ended;
     ended.then(

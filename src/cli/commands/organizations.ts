@@ -108,7 +108,6 @@ const create: Command = {
     }
     const { schema } = await input.config();
     const pool = createPool({ connectionString: (await input.database()).appUrl, max: 2 });
-    pool.on('error', () => {}); // its sockets close after end(), when the server may be stopping
     try {
       const kernel = createKernel(pool, schema);
       const userId = await withSystem('create an organization', () => createUsers(kernel).ensure({ email }));

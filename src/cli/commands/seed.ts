@@ -17,7 +17,6 @@ export const seedCommand: Command = {
     const { schema } = await input.config();
     const { appUrl } = await input.database();
     const pool = createPool({ connectionString: appUrl, max: 2 });
-    pool.on('error', () => {}); // its sockets close after end(), when the server may be stopping
     try {
       const seeded = await seedTestUser(createKernel(pool, schema), {
         email: input.option('email') ?? 'test@example.com',

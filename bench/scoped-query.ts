@@ -23,8 +23,8 @@ import type { Peer } from './scoped/peers.ts';
 // What a query costs that is scoped to a tenant: by hand, by Tenantry, by a transaction around it.
 
 const options = benchOptions();
-const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 21 : 61));
-const batch = Number(process.env['BATCH'] ?? (options.quick ? 100 : 600));
+const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 7 : 25));
+const batch = Number(process.env['BATCH'] ?? (options.quick ? 300 : 2_500));
 
 interface Statement {
   readonly scoped: string;

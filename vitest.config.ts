@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
+    reporters: ['default', './test/support/closing-line.ts'],
     setupFiles: ['test/support/ended-pools.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -1,7 +1,7 @@
 -- Removes the directory with everything in it. Host tables that refer to tenantry.organizations stop this with an error.
 
 drop view tenantry.user_tenants, tenantry.tenants, tenantry.org_users;
-drop table tenantry.sync_state, tenantry.oauth_tokens, tenantry.workspaces, tenantry.principals, tenantry.invitations,
+drop table tenantry.sync_state, tenantry.workspaces, tenantry.principals, tenantry.invitations,
   tenantry.team_members, tenantry.teams, tenantry.org_members, tenantry.roles, tenantry.organizations, tenantry.users, tenantry.system_roles;
 drop function tenantry.drop_personal_organizations();
 drop function tenantry.keep_last_admin();

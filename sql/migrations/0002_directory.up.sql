@@ -1,5 +1,5 @@
--- Organizations, users, members, invitations, teams, roles, principals, workspaces; what hangs on a membership (OAuth tokens,
--- sync state); the views org_users, tenants and user_tenants. Enforced from the start.
+-- Organizations, users, members, invitations, teams, roles, principals, workspaces; the sync state that hangs on a
+-- membership (its OAuth tokens come with the vault, which encrypts them); the views org_users, tenants and user_tenants. Enforced from the start.
 
 -- ── system roles: the same in every organization, read-only for the application ──────────────────────────────────────
 
@@ -199,22 +199,6 @@ create index workspaces_team_id_idx on tenantry.workspaces (tenant_id, team_id);
 create index workspaces_editor_principal_id_idx on tenantry.workspaces (tenant_id, editor_principal_id);
 
 -- ── what hangs on a membership ──────────────────────────────────────────────────────────────────────────────────────
-
-create table tenantry.oauth_tokens (
-  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
-  id uuid not null default tenantry.uuidv7(),
-  user_id uuid not null,
-  provider text not null default 'google',
-  access_token text not null,
-  refresh_token text not null,
-  expires_at timestamptz not null,
-  scopes text[],
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
-  primary key (tenant_id, id),
-  constraint oauth_tokens_user_id_fkey foreign key (tenant_id, user_id) references tenantry.org_members (tenant_id, user_id) on delete cascade
-);
-create index idx_oauth_tokens_user_id on tenantry.oauth_tokens (tenant_id, user_id, provider);
 
 create table tenantry.sync_state (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
@@ -554,7 +538,6 @@ create trigger touch before update on tenantry.org_members for each row execute 
 create trigger touch before update on tenantry.teams for each row execute function tenantry.touch_updated_at();
 create trigger touch before update on tenantry.invitations for each row execute function tenantry.touch_updated_at();
 create trigger touch before update on tenantry.workspaces for each row execute function tenantry.touch_updated_at();
-create trigger touch before update on tenantry.oauth_tokens for each row execute function tenantry.touch_updated_at();
 create trigger touch before update on tenantry.sync_state for each row execute function tenantry.touch_updated_at();
 
 -- ── policies ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -651,12 +634,6 @@ create policy tenantry_access_write on tenantry.workspaces for all to public
       and user_id = any ((select tenantry.caller_principals())::uuid[]))
     or (kind <> 'personal' and (select tenantry.caller_can('workspaces.write'))));
 
-alter table tenantry.oauth_tokens enable row level security;
-create policy tenantry_floor on tenantry.oauth_tokens as restrictive for all to public
-  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
-create policy tenantry_access on tenantry.oauth_tokens for all to public
-  using (user_id = tenantry.current_user_id()) with check (user_id = tenantry.current_user_id());
-
 alter table tenantry.sync_state enable row level security;
 create policy tenantry_floor on tenantry.sync_state as restrictive for all to public
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
@@ -683,7 +660,7 @@ create view tenantry.user_tenants with (security_invoker = true) as
 -- ── grants: column by column where a column is not the application's to write ───────────────────────────────────────
 
 grant select on tenantry.system_roles, tenantry.users, tenantry.organizations, tenantry.roles, tenantry.org_members, tenantry.teams,
-  tenantry.team_members, tenantry.principals, tenantry.workspaces, tenantry.oauth_tokens, tenantry.sync_state,
+  tenantry.team_members, tenantry.principals, tenantry.workspaces, tenantry.sync_state,
   tenantry.org_users, tenantry.tenants, tenantry.user_tenants to tenantry_app;
 grant update (name), delete on tenantry.users to tenantry_app;
 grant insert (id, name, slug, description, kind, settings, data_region, created_by), delete,
@@ -697,5 +674,4 @@ grant select (tenant_id, id, email, email_key, role, role_id, invited_by, accept
   insert (tenant_id, email, role, role_id, token_hash, invited_by, expires_at), delete, update (revoked_at)
   on tenantry.invitations to tenantry_app;
 grant insert (tenant_id, id, kind, name, user_id, team_id, editor_principal_id), delete, update (name, editor_principal_id) on tenantry.workspaces to tenantry_app;
-grant insert, delete, update (provider, access_token, refresh_token, expires_at, scopes) on tenantry.oauth_tokens to tenantry_app;
 grant insert, delete, update (last_history_id, last_sync_at, sync_status, error_message, emails_synced) on tenantry.sync_state to tenantry_app;

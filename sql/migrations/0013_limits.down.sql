@@ -1,0 +1,14 @@
+-- Removes limits, reservations under way and the states of rate limits.
+
+drop function tenantry.rate_forget(text[]);
+drop function tenantry.rate_sweep(integer);
+drop function tenantry.rate_take(text[], double precision[], double precision[], double precision[]);
+drop function tenantry.rate_clock();
+drop table tenantry.rate_states;
+drop function tenantry.limit_extend(uuid, interval);
+drop function tenantry.limit_release(uuid);
+drop function tenantry.limit_commit(uuid, numeric);
+drop function tenantry.limit_reserve(text, numeric, uuid, uuid, uuid, interval, boolean);
+drop function tenantry.limit_state(text, text, uuid, text, timestamptz);
+drop function tenantry.effective_limits(text, uuid, uuid[]);
+drop table tenantry.limit_gates, tenantry.limit_reservations, tenantry.limit_counters, tenantry.limits;

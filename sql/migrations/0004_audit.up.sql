@@ -1,5 +1,12 @@
 -- Append-only: what happened, in which tenant, workspace and resource, by whom. Keys allow partitions by month of "at".
 
+-- One row per tenant that anything was ordered in; whoever adds to its order locks the row at commit.
+create table tenantry.tenant_heads (
+  tenant_id uuid primary key references tenantry.organizations (id) on delete cascade
+) with (fillfactor = 50);
+comment on table tenantry.tenant_heads is 'The ends of a tenant''s ordered lists. Written by triggers alone.';
+alter table tenantry.tenant_heads enable row level security;
+
 create table tenantry.audit_log (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   at timestamptz not null default clock_timestamp(),

@@ -21,6 +21,7 @@ drop function tenantry.caller_email();
 drop function tenantry.caller_can_give(text[]);
 drop function tenantry.caller_can(text);
 drop function tenantry.caller_permissions();
+drop function tenantry.current_principal_id();
 drop function tenantry.caller_principals();
 drop function tenantry.caller_organizations();
 drop function tenantry.user_organizations();

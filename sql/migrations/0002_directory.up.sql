@@ -243,19 +243,27 @@ begin
   return array[]::pg_catalog.uuid[];
 end $$;
 
--- Tenant, user, teams and roles of the current context. A user who is not a member has no principal at all.
+-- Tenant, user, teams and roles of the current context. A user who is not a member has no principal at all. An API key or an
+-- end user stands for itself alone.
 create function tenantry.caller_principals() returns uuid[] language plpgsql stable parallel safe security definer cost 1000
 set search_path = pg_catalog, pg_temp as $$
 declare
   -- what context_tenant() and current_user_id() do: a call of either takes as long as a look-up
   t uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
   u uuid := nullif(current_setting('app.user_id', true), '')::uuid;
+  k text;
+  e text;
   ids uuid[];
 begin
   if t is null then
     return '{}';
   end if;
   if u is null then
+    k := current_setting('app.api_key_id', true);
+    e := current_setting('app.end_user_id', true);
+    if k <> '' or e <> '' then
+      return tenantry.request_principals(t, nullif(k, '')::uuid, nullif(e, '')::uuid);
+    end if;
     return array[t];
   end if;
   -- The ids of the system roles are written out: this runs several times in a statement, and a join would cost each time.
@@ -268,17 +276,29 @@ begin
   return coalesce(ids, '{}');
 end $$;
 
--- The one place that answers what the caller may do; a context without a user may do nothing.
+-- Who acts, for what is written down: the user, else the key, else the end user, else the organization itself.
+create function tenantry.current_principal_id() returns uuid language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce(nullif(current_setting('app.user_id', true), ''), nullif(current_setting('app.api_key_id', true), ''),
+    nullif(current_setting('app.end_user_id', true), ''), nullif(current_setting('app.tenant_id', true), ''))::uuid;
+end $$;
+
+-- The one place that answers what the caller may do; a context without a user or key may do nothing.
 create function tenantry.caller_permissions() returns text[] language plpgsql stable parallel safe security definer cost 1000
 set search_path = pg_catalog, pg_temp as $$
 declare
+  u uuid := tenantry.current_user_id();
   permissions text[];
 begin
+  if u is null and current_setting('app.api_key_id', true) <> '' then
+    return tenantry.key_permissions();
+  end if;
   select s.permissions || coalesce(r.permissions, '{}') into permissions
     from tenantry.org_members m
     join tenantry.system_roles s on s.name = m.role
     left join tenantry.roles r on r.tenant_id = m.tenant_id and r.id = m.role_id
-    where m.tenant_id = tenantry.context_tenant() and m.user_id = tenantry.current_user_id();
+    where m.tenant_id = tenantry.context_tenant() and m.user_id = u;
   return coalesce(permissions, '{}');
 end $$;
 
@@ -306,11 +326,11 @@ begin
 end $$;
 
 grant execute on function tenantry.user_organizations(), tenantry.caller_organizations(), tenantry.caller_principals(),
-  tenantry.caller_permissions(), tenantry.caller_can(text), tenantry.caller_can_give(text[]), tenantry.caller_email()
+  tenantry.current_principal_id(), tenantry.caller_permissions(), tenantry.caller_can(text), tenantry.caller_can_give(text[]), tenantry.caller_email()
   to tenantry_app, tenantry_operator;
 
 comment on function tenantry.caller_principals() is 'Tenant, user, teams and roles of the current context; {} without one.';
-comment on function tenantry.caller_can(text) is 'Whether the current member holds a permission, by system or custom role.';
+comment on function tenantry.caller_can(text) is 'Whether the current member holds a permission, by system or custom role, or the current API key by itself.';
 
 -- ── look-ups that come before a tenant: they return ids, never rows ─────────────────────────────────────────────────
 

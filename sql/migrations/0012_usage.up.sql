@@ -1,0 +1,286 @@
+-- Usage: what is counted (metrics), the ledger of events, one counter per organization or namespace, metric and period, alerts,
+-- corrections of what was billed already. The ledger is the truth; a counter is the sum of its events, in one transaction.
+
+-- ── metrics: global, operators edit them ────────────────────────────────────────────────────────────────────────────
+
+create table tenantry.metrics (
+  name text collate "C" primary key,
+  title text not null,
+  unit text not null default 'unit',
+  aggregation text not null default 'sum',
+  alert_levels numeric[] not null default '{90,100}',
+  created_at timestamptz not null default now(),
+  constraint metrics_name_check check (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
+  constraint metrics_text_check check (length(title) between 1 and 255 and length(unit) between 1 and 63),
+  constraint metrics_aggregation_check check (aggregation in ('sum', 'count', 'max', 'last', 'unique')),
+  constraint metrics_alert_levels_check check (0 < all (alert_levels) and array_position(alert_levels, null) is null and cardinality(alert_levels) <= 20)
+);
+comment on table tenantry.metrics is 'What is counted. Global; operators edit it.';
+comment on column tenantry.metrics.aggregation is
+  'How a period''s value comes from its events: sum of quantities, count of events, max, last (by occurred_at), unique subjects. Fixed once there is an event.';
+comment on column tenantry.metrics.alert_levels is 'Per cent of the limit at which an organization is told, once per period each.';
+insert into tenantry.metrics (name, title, unit, aggregation) values
+  ('conversations', 'Conversations', 'conversation', 'sum'),
+  ('memories', 'Memories', 'memory', 'sum'),
+  ('api_calls', 'API calls', 'call', 'sum'),
+  ('emails', 'E-mails', 'e-mail', 'sum'),
+  ('active_end_users', 'Active end users', 'end user', 'unique');
+
+-- ── accounts: one row per organization that has used something ──────────────────────────────────────────────────────
+
+create table tenantry.usage_accounts (
+  tenant_id uuid primary key references tenantry.organizations (id) on delete cascade,
+  day_start timestamptz not null,
+  day_end timestamptz not null,
+  month_start timestamptz not null,
+  month_end timestamptz not null,
+  closed_until timestamptz not null default '-infinity',
+  kept_since timestamptz not null default '-infinity'
+);
+comment on table tenantry.usage_accounts is 'The day and month that are running, so that counting needs no calendar. Locked by whoever counts (share) or closes (update).';
+comment on column tenantry.usage_accounts.closed_until is 'Billed up to here: what comes for an earlier instant is a correction.';
+comment on column tenantry.usage_accounts.kept_since is 'Events before this were pruned; none of before is taken any more, so that none is counted twice.';
+
+create table tenantry.usage_zones (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  period text not null,
+  valid_from timestamptz not null,
+  time_zone text not null,
+  primary key (tenant_id, period, valid_from),
+  constraint usage_zones_period_check check (period in ('day', 'month'))
+);
+comment on table tenantry.usage_zones is 'Whose midnight ends a day or a month, from when: a change takes effect where the running one ends, so that periods neither overlap nor leave a gap.';
+
+-- ── ledger ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- No foreign keys: one look-up per row would cost more than the row. count_usage() checks each batch's organizations,
+-- namespaces, keys and metrics once, and holds the account's row meanwhile. What an event names may go; the event stays.
+create table tenantry.usage_events (
+  tenant_id uuid not null,
+  id text collate "C" not null,
+  metric text collate "C" not null,
+  namespace_id uuid,
+  api_key_id uuid,
+  subject text collate "C",
+  quantity numeric not null,
+  events smallint not null default 1,
+  occurred_at timestamptz not null,
+  received_at timestamptz not null default clock_timestamp(),
+  corrects text collate "C",
+  reason text,
+  primary key (tenant_id, id),
+  constraint usage_events_id_check check (length(id) between 1 and 255),
+  constraint usage_events_events_check check (events between -1 and 1)
+);
+comment on table tenantry.usage_events is 'The ledger: one row per event and per correction, never changed. Unique by the organization and the id that the caller gave.';
+comment on column tenantry.usage_events.quantity is 'Of a correction: the difference to what held before.';
+comment on column tenantry.usage_events.events is '1 for an event, 0 for an amendment, -1 for a retraction.';
+comment on column tenantry.usage_events.corrects is 'Id of the event that this row corrects; it has the same instant, metric, namespace, key and subject.';
+create index usage_events_occurred_at_idx on tenantry.usage_events (tenant_id, occurred_at);
+create index usage_events_corrects_idx on tenantry.usage_events (tenant_id, corrects) where corrects is not null;
+
+create function tenantry.refuse_usage_change() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception 'an event of usage is never changed: write a correction' using errcode = '42501';
+end $$;
+create trigger append_only before update or truncate on tenantry.usage_events
+  for each statement execute function tenantry.refuse_usage_change();
+
+-- ── counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create table tenantry.usage_periods (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  namespace_id uuid not null default '00000000-0000-0000-0000-000000000000',
+  metric text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  period_end timestamptz not null,
+  value numeric not null default 0,
+  events bigint not null default 0,
+  last_at timestamptz,
+  alert_at numeric,
+  alert_checked_at timestamptz,
+  primary key (tenant_id, namespace_id, metric, period, period_start),
+  constraint usage_periods_period_check check (period in ('day', 'month')),
+  constraint usage_periods_edges_check check (period_end > period_start)
+) with (fillfactor = 50);
+comment on table tenantry.usage_periods is 'What was used, per organization (namespace_id is the nil UUID) and per namespace, by day and month.';
+comment on column tenantry.usage_periods.last_at is 'Of the aggregation "last": when the value was measured.';
+comment on column tenantry.usage_periods.alert_at is 'The value at which the next alert may be due; null: to be found out.';
+-- For operators: the heaviest organizations of a period. Not on the value, which would cost each count a new index entry.
+create index usage_periods_across_idx on tenantry.usage_periods (metric, period, period_start)
+  where namespace_id = '00000000-0000-0000-0000-000000000000';
+
+create table tenantry.usage_key_periods (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  api_key_id uuid not null,
+  metric text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  period_end timestamptz not null,
+  value numeric not null default 0,
+  events bigint not null default 0,
+  last_at timestamptz,
+  primary key (tenant_id, api_key_id, metric, period, period_start),
+  constraint usage_key_periods_period_check check (period in ('day', 'month'))
+) with (fillfactor = 50);
+comment on table tenantry.usage_key_periods is 'The same per API key, for events that name one.';
+
+create table tenantry.usage_subjects (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  scope_id uuid not null,
+  metric text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  subject text collate "C" not null,
+  primary key (tenant_id, scope_id, metric, period, period_start, subject)
+);
+comment on table tenantry.usage_subjects is 'Whom the aggregation "unique" has counted: scope_id is the nil UUID, a namespace or a key.';
+
+-- ── alerts and corrections ──────────────────────────────────────────────────────────────────────────────────────────
+
+create table tenantry.usage_alert_levels (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  metric text collate "C" not null references tenantry.metrics (name) on update cascade on delete cascade,
+  levels numeric[] not null,
+  primary key (tenant_id, metric),
+  constraint usage_alert_levels_check check (0 < all (levels) and array_position(levels, null) is null and cardinality(levels) <= 20)
+);
+comment on table tenantry.usage_alert_levels is 'Levels of an organization''s own instead of the metric''s, in per cent; {}: no alert.';
+create index usage_alert_levels_metric_idx on tenantry.usage_alert_levels (metric);
+
+create table tenantry.usage_alerts (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  id uuid not null default tenantry.uuidv7(),
+  metric text collate "C" not null,
+  period text not null,
+  period_start timestamptz not null,
+  period_end timestamptz not null,
+  level numeric not null,
+  quantity numeric not null,
+  value numeric not null,
+  fired_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, id),
+  constraint usage_alerts_once_key unique (tenant_id, metric, period, period_start, level)
+);
+comment on table tenantry.usage_alerts is 'Told once per metric, period and level: a refund or a raised limit tells nobody twice.';
+comment on column tenantry.usage_alerts.quantity is 'The limit that held then.';
+
+create table tenantry.usage_corrections (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  id uuid not null default tenantry.uuidv7(),
+  namespace_id uuid,
+  metric text collate "C" not null,
+  day_start timestamptz not null,
+  day_end timestamptz not null,
+  quantity numeric not null,
+  events bigint not null,
+  cause text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  settled_at timestamptz,
+  settled_by uuid,
+  primary key (tenant_id, id),
+  constraint usage_corrections_cause_check check (cause in ('late', 'amended', 'retracted'))
+);
+comment on table tenantry.usage_corrections is 'What changed in a day that was billed already. Counters hold it too; a bill turns it into a line and settles it.';
+comment on column tenantry.usage_corrections.quantity is 'By how much a sum or count changed. Of max, last and unique: zero; read the day again.';
+create index usage_corrections_open_idx on tenantry.usage_corrections (tenant_id, metric, day_start) where settled_at is null;
+
+-- The ledger and the subjects go with the account, and so with the organization.
+create function tenantry.drop_usage() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from tenantry.usage_events e where e.tenant_id = old.tenant_id;
+  return null;
+end $$;
+create trigger drop_usage after delete on tenantry.usage_accounts
+  for each row execute function tenantry.drop_usage();
+
+-- ── periods ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The first instant at which a wall clock shows a time. Where clocks go back at midnight there are two, and PostgreSQL
+-- takes the later; where they go forward over it there is none, and PostgreSQL takes the jump, which is right.
+create function tenantry.first_instant(p_time_zone text, p_local timestamp) returns timestamptz language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+declare
+  found_at timestamptz := p_local at time zone p_time_zone;
+begin
+  if (found_at - interval '1 hour') at time zone p_time_zone = p_local then
+    return found_at - interval '1 hour';
+  elsif (found_at - interval '30 minutes') at time zone p_time_zone = p_local then
+    return found_at - interval '30 minutes';
+  elsif (found_at - interval '2 hours') at time zone p_time_zone = p_local then
+    return found_at - interval '2 hours';
+  end if;
+  return found_at;
+end $$;
+
+create function tenantry.period_edges(p_time_zone text, p_period text, p_at timestamptz)
+returns table (period_start timestamptz, period_end timestamptz) language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+declare
+  local timestamp := date_trunc(p_period, p_at at time zone p_time_zone);
+begin
+  if p_period not in ('day', 'month') then
+    raise exception 'a period is day or month' using errcode = '22023';
+  end if;
+  period_start := tenantry.first_instant(p_time_zone, local);
+  period_end := tenantry.first_instant(p_time_zone, local + ('1 ' || p_period)::interval);
+  return next;
+end $$;
+comment on function tenantry.period_edges(text, text, timestamptz) is 'The day or month around an instant in a time zone, [start, end).';
+
+-- The same for an organization: with its zone of that time, and cut where the zone changed.
+create function tenantry.usage_edges(p_tenant uuid, p_period text, p_at timestamptz)
+returns table (period_start timestamptz, period_end timestamptz) language plpgsql stable
+set search_path = pg_catalog, pg_temp as $$
+declare
+  zone text;
+  since timestamptz;
+  until timestamptz;
+begin
+  select z.time_zone, z.valid_from into zone, since from tenantry.usage_zones z
+    where z.tenant_id = p_tenant and z.period = p_period and z.valid_from <= p_at order by z.valid_from desc limit 1;
+  select z.valid_from into until from tenantry.usage_zones z
+    where z.tenant_id = p_tenant and z.period = p_period and z.valid_from > p_at order by z.valid_from limit 1;
+  return query
+    select greatest(e.period_start, since), least(e.period_end, until)
+      from tenantry.period_edges(coalesce(zone, tenantry.tenant_time_zone(p_tenant)), p_period, p_at) e;
+end $$;
+
+-- Locks the accounts of a batch in one order, makes those that are missing and moves those whose day is over.
+create function tenantry.open_usage_accounts(p_tenants uuid[]) returns void language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+declare
+  at timestamptz := clock_timestamp();
+  t uuid;
+  zone text;
+  a tenantry.usage_accounts;
+  p text;
+begin
+  foreach t in array p_tenants loop
+    select * into a from tenantry.usage_accounts x where x.tenant_id = t for update;
+    continue when a.day_end > at and a.month_end > at;
+    zone := tenantry.tenant_time_zone(t);
+    if a.tenant_id is null then
+      perform from tenantry.organizations o where o.id = t for key share;
+      continue when not found;
+      insert into tenantry.usage_zones (tenant_id, period, valid_from, time_zone)
+        values (t, 'day', '-infinity', zone), (t, 'month', '-infinity', zone) on conflict do nothing;
+    else
+      foreach p in array array['day', 'month'] loop
+        if zone is distinct from (select z.time_zone from tenantry.usage_zones z where z.tenant_id = t and z.period = p order by z.valid_from desc limit 1) then
+          insert into tenantry.usage_zones (tenant_id, period, valid_from, time_zone)
+            values (t, p, case p when 'day' then a.day_end else a.month_end end, zone)
+            on conflict (tenant_id, period, valid_from) do update set time_zone = excluded.time_zone;
+        end if;
+      end loop;
+    end if;
+    insert into tenantry.usage_accounts as x (tenant_id, day_start, day_end, month_start, month_end)
+      select t, d.period_start, d.period_end, m.period_start, m.period_end
+        from tenantry.usage_edges(t, 'day', at) d, tenantry.usage_edges(t, 'month', at) m
+      on conflict (tenant_id) do update set day_start = excluded.day_start, day_end = excluded.day_end,
+        month_start = excluded.month_start, month_end = excluded.month_end;
+  end loop;
+end $$;

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Context } from './types.ts';
+import type { Context, TenantContext } from './types.ts';
 
 /**
  * What AsyncLocalStorage carries: the context, and room for the bytes the pool computes from it once
@@ -19,11 +19,18 @@ export class ContextScope {
     this.identity =
       identity ??
       (context.kind === 'tenant'
-        ? `${context.tenantId}|${context.userId ?? ''}|${context.tenantKey ?? ''}`
+        ? `${context.tenantId}|${context.userId ?? ''}|${context.tenantKey ?? ''}${requestIdentity(context)}`
         : context.kind === 'user'
           ? `|${context.userId}|`
           : undefined);
   }
+}
+
+/** What only requests with a key, an end user or a namespace tell the server: nothing for all others. */
+function requestIdentity({ namespaceId, apiKeyId, endUserId }: TenantContext): string {
+  if (namespaceId === undefined && apiKeyId === undefined && endUserId === undefined) return '';
+  // a line feed: no key of a tenant holds one
+  return `\n${namespaceId ?? ''}|${apiKeyId ?? ''}|${endUserId ?? ''}`;
 }
 
 const storage = new AsyncLocalStorage<ContextScope | undefined>();

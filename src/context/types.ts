@@ -14,6 +14,12 @@ export interface TenantContext {
   /** The organization's key in host tables keyed by something else (`account_id bigint`). Defaults to the tenant's id. */
   readonly tenantKey?: string;
   readonly workspaceId?: string;
+  /** The namespace that the request is confined to: a UUID. Absent: all of the organization's. */
+  readonly namespaceId?: string;
+  /** The API key that asks, instead of a user: a UUID. */
+  readonly apiKeyId?: string;
+  /** The organization's own customer that asks, or that a key asks for: a UUID. */
+  readonly endUserId?: string;
 }
 
 /** A user without an organization yet: sign-up, the organization switcher, invitations. */

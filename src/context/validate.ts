@@ -10,6 +10,10 @@ export interface TenantContextInput {
   readonly userId?: string | undefined;
   readonly tenantKey?: string | undefined;
   readonly workspaceId?: string | undefined;
+  readonly namespaceId?: string | undefined;
+  /** Not together with a user: a key asks for itself. */
+  readonly apiKeyId?: string | undefined;
+  readonly endUserId?: string | undefined;
 }
 
 export interface UserContextInput {
@@ -53,12 +57,18 @@ function hasControlCharacter(text: string): boolean {
 /** @throws TNT_CONTEXT_INVALID naming the field */
 export function tenantContextFrom(input: TenantContextInput): TenantContext {
   if (typeof input !== 'object' || input === null) throw invalid('context', 'an object { tenantId, userId }');
+  if (input.userId !== undefined && (input.apiKeyId !== undefined || input.endUserId !== undefined)) {
+    throw invalid(input.apiKeyId === undefined ? 'endUserId' : 'apiKeyId', 'to be given together with userId');
+  }
   return {
     kind: 'tenant',
     tenantId: tenantIdFrom(input.tenantId),
     ...(input.userId === undefined ? {} : { userId: userIdFrom(input.userId) }),
     ...(input.tenantKey === undefined ? {} : { tenantKey: tenantKeyFrom(input.tenantKey) }),
     ...(input.workspaceId === undefined ? {} : { workspaceId: uuidField('workspaceId', input.workspaceId) }),
+    ...(input.namespaceId === undefined ? {} : { namespaceId: uuidField('namespaceId', input.namespaceId) }),
+    ...(input.apiKeyId === undefined ? {} : { apiKeyId: uuidField('apiKeyId', input.apiKeyId) }),
+    ...(input.endUserId === undefined ? {} : { endUserId: uuidField('endUserId', input.endUserId) }),
   };
 }
 
@@ -71,9 +81,7 @@ export function userContextFrom(input: UserContextInput): UserContext {
 /** @throws TNT_CONTEXT_INVALID naming the field */
 export function contextFrom(input: unknown): Context {
   if (typeof input !== 'object' || input === null || !('kind' in input)) throw invalid('context', 'a saved context');
-  const saved = input as Partial<
-    Record<'kind' | 'tenantId' | 'userId' | 'tenantKey' | 'workspaceId' | 'reason', string>
-  >;
+  const saved = input as Partial<Record<'kind' | 'reason' | keyof TenantContextInput, string>>;
   if (saved.kind === 'tenant') return tenantContextFrom({ ...saved, tenantId: saved.tenantId as string });
   if (saved.kind === 'user') return userContextFrom({ userId: saved.userId as string });
   if (saved.kind === 'system') return { kind: 'system', reason: reasonFrom(saved.reason) };

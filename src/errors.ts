@@ -132,6 +132,29 @@ export const errorDefinitions = {
     exit: 2,
     hint: 'Pass the cursor of the previous page unchanged, or leave it out.',
   },
+  TNT_NAMESPACE_INACTIVE: {
+    status: 403,
+    exit: 1,
+    hint: 'Switch the namespace on, or allow it in the settings of the organization.',
+  },
+
+  // limits
+  TNT_LIMIT_EXCEEDED: {
+    status: 429,
+    exit: 1,
+    hint: 'Wait for the next period, or raise the limit: a larger plan, or a limit of its own for the organization.',
+  },
+  TNT_RESERVATION_ENDED: {
+    status: 409,
+    exit: 1,
+    hint: 'It was committed, released, or it expired. Reserve again; extend it in time while work goes on.',
+  },
+  TNT_RATE_LIMITED: { status: 429, exit: 1, hint: 'Try again after the seconds in Retry-After.' },
+  TNT_RATE_STORE_UNAVAILABLE: {
+    status: 503,
+    exit: 4,
+    hint: 'This limit refuses while its store cannot be reached. Bring the store back, or choose another whenUnavailable.',
+  },
 
   // adopt
   TNT_PLAN_INVALID: { status: 400, exit: 2, hint: 'Correct the named line of the plan and run the command again.' },
@@ -157,6 +180,11 @@ export const errorDefinitions = {
     status: 409,
     exit: 1,
     hint: 'Let it go on with: tenantry adopt resume, then tenantry adopt run — or at once: tenantry adopt run --resume',
+  },
+  TNT_ADOPT_NOT_UNIQUE: {
+    status: 409,
+    exit: 3,
+    hint: 'Change the listed rows so that each value is there once, then repeat; or stay with the key per tenant.',
   },
   TNT_ADOPT_VERIFY_FAILED: {
     status: 409,

@@ -4,16 +4,20 @@ import { createKernel, type Kernel, type PoolLike } from './database/kernel.ts';
 import {
   type Access,
   createAccess,
+  createEndUsers,
   createInvitations,
   createMembers,
+  createNamespaces,
   createOrganizations,
   createPrincipals,
   createRoles,
   createTeams,
   createUsers,
   createWorkspaces,
+  type EndUsers,
   type Invitations,
   type Members,
+  type Namespaces,
   type Organizations,
   type Permission,
   type Principals,
@@ -60,6 +64,8 @@ export interface Tenantry {
   readonly roles: Roles;
   readonly principals: Principals;
   readonly workspaces: Workspaces;
+  readonly namespaces: Namespaces;
+  readonly endUsers: EndUsers;
   readonly resources: Resources;
   readonly grants: Grants;
   readonly prompts: Prompts;
@@ -111,6 +117,8 @@ export function createTenantry({
     roles: createRoles(kernel),
     principals: createPrincipals(kernel),
     workspaces: createWorkspaces(kernel),
+    namespaces: createNamespaces(kernel),
+    endUsers: createEndUsers(kernel),
     resources: createResources(kernel),
     grants: createGrants(kernel),
     prompts: createPrompts(kernel),

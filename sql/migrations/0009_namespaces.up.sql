@@ -11,7 +11,7 @@ begin
   return jsonb_typeof(p_limits) = 'object' and not exists (
     select 1 from jsonb_each(p_limits) l(metric, value)
     cross join lateral (select case when jsonb_typeof(l.value) = 'object' then l.value -> 'limit' else l.value end) v(quantity)
-    where l.metric !~ '^[a-z][a-z0-9_.]{0,62}$'
+    where l.metric !~ '^[a-z][a-z0-9_.-]{0,62}$'
       or v.quantity is null
       or jsonb_typeof(v.quantity) not in ('number', 'null')
       or case when jsonb_typeof(v.quantity) = 'number' then (v.quantity #>> '{}')::numeric < 0 else false end

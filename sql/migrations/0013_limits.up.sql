@@ -15,7 +15,7 @@ create table tenantry.limits (
   updated_at timestamptz not null default now(),
   primary key (tenant_id, id),
   constraint limits_key unique (tenant_id, principal_id, metric, period),
-  constraint limits_metric_check check (metric ~ '^[a-z][a-z0-9_.]{0,62}$'),
+  constraint limits_metric_check check (metric ~ '^[a-z][a-z0-9_.-]{0,62}$'),
   constraint limits_period_check check (period in ('day', 'month')),
   constraint limits_quantity_check check (quantity >= 0),
   constraint limits_principal_id_fkey foreign key (tenant_id, principal_id) references tenantry.principals (tenant_id, id) on delete cascade

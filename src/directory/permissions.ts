@@ -12,6 +12,9 @@ export const permissions = [
   'workspaces.read',
   'workspaces.write',
   'catalog.write',
+  'namespaces.write',
+  'end_users.write',
+  'limits.write',
   'audit.read',
 ] as const;
 

@@ -1,7 +1,9 @@
 import { currentTenant } from '../context/context.ts';
 import type { Kernel } from '../database/kernel.ts';
 import { parseInput } from './input.ts';
+import type { Account } from './namespace-schema.ts';
 import { decodeCursor, encodeCursor, type Page, pageOf } from './page.ts';
+import { selectAccount } from './queries/end-users.ts';
 import { callerPrincipals, listPrincipals, selectPrincipal } from './queries/workspaces.ts';
 import { isId, type ListOptions, listSchema, type Principal } from './schema.ts';
 
@@ -11,6 +13,11 @@ export interface Principals {
   list(options?: ListOptions): Promise<Page<Principal>>;
   /** The caller's own: tenant, user, teams and roles. Empty without a tenant, or for a user who is no member of it. */
   mine(): Promise<string[]>;
+  /**
+   * Who a user or end user is here: DEVELOPER (owns the organization: made it, or administers it longest), TEAM_MEMBER or
+   * END_USER (a customer of the organization). Null for anybody else.
+   */
+  account(id: string): Promise<Account | null>;
 }
 
 export function createPrincipals(kernel: Kernel): Principals {
@@ -25,5 +32,8 @@ export function createPrincipals(kernel: Kernel): Principals {
       return pageOf(rows, limit, (last) => encodeCursor('principals', '', last.id));
     },
     mine: () => callerPrincipals(kernel),
+    async account(id) {
+      return isId(id) ? selectAccount(kernel, currentTenant().tenantId, id) : null;
+    },
   };
 }

@@ -31,6 +31,23 @@ begin
   return open_end;
 end $$;
 
+create function tenantry.valid_price(p_period text, p_included numeric, p_hard boolean, p_model text, p_tiers jsonb, p_package numeric, p_cap numeric)
+returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_period not in ('day', 'month') or coalesce(p_included < 0 or p_included > 999999999999999 or scale(p_included) > 12, false) then
+    return false;
+  end if;
+  if p_model is null then
+    return p_tiers is null and p_package is null and p_cap is null;
+  end if;
+  -- What costs money is counted by the billing period, and never refused for the price's sake.
+  return p_model in ('graduated', 'volume', 'package') and p_period = 'month' and not p_hard and p_included is not null
+    and tenantry.valid_tiers(p_tiers) and (p_model = 'package') = (p_package is not null)
+    and (p_model <> 'package' or jsonb_array_length(p_tiers) = 1)
+    and coalesce(p_package > 0 and p_package <= 999999999999999 and scale(p_package) <= 12, true)
+    and coalesce(p_cap between 0 and 999999999999 and scale(p_cap) <= 12, true);
+end $$;
+
 create function tenantry.is_time_zone(p_zone text) returns boolean language plpgsql stable
 set search_path = pg_catalog, pg_temp as $$
 begin
@@ -90,15 +107,7 @@ create table tenantry.plan_metrics (
   primary key (plan_key, plan_version, metric),
   constraint plan_metrics_plan_fkey foreign key (plan_key, plan_version) references tenantry.plans (key, version) on delete cascade,
   constraint plan_metrics_metric_check check (metric ~ '^[a-z][a-z0-9_.-]{0,62}$'),
-  constraint plan_metrics_period_check check (period in ('day', 'month')),
-  constraint plan_metrics_included_check check (included between 0 and 999999999999999 and scale(included) <= 12),
-  constraint plan_metrics_model_check check (model in ('graduated', 'volume', 'package')),
-  constraint plan_metrics_price_check check (
-    case when model is null then tiers is null and package_size is null and cap is null
-      else period = 'month' and not hard and included is not null and tenantry.valid_tiers(tiers)
-        and (model = 'package') = (package_size is not null) and (model <> 'package' or jsonb_array_length(tiers) = 1) end),
-  constraint plan_metrics_package_check check (package_size between 0.000000000001 and 999999999999999),
-  constraint plan_metrics_cap_check check (cap between 0 and 999999999999 and scale(cap) <= 12)
+  constraint plan_metrics_price_check check (tenantry.valid_price(period, included, hard, model, tiers, package_size, cap))
 );
 comment on table tenantry.plan_metrics is 'What a plan includes of a metric, whether more is refused (hard), and what more costs.';
 comment on column tenantry.plan_metrics.included is 'Per period, free of charge. Null: unlimited.';
@@ -150,15 +159,7 @@ create table tenantry.tenant_plan_metrics (
   primary key (tenant_id, plan_id, metric),
   constraint tenant_plan_metrics_plan_id_fkey foreign key (tenant_id, plan_id) references tenantry.tenant_plans (tenant_id, id) on delete cascade,
   constraint tenant_plan_metrics_metric_check check (metric ~ '^[a-z][a-z0-9_.-]{0,62}$'),
-  constraint tenant_plan_metrics_period_check check (period in ('day', 'month')),
-  constraint tenant_plan_metrics_included_check check (included between 0 and 999999999999999 and scale(included) <= 12),
-  constraint tenant_plan_metrics_model_check check (model in ('graduated', 'volume', 'package')),
-  constraint tenant_plan_metrics_price_check check (
-    case when model is null then tiers is null and package_size is null and cap is null
-      else period = 'month' and not hard and included is not null and tenantry.valid_tiers(tiers)
-        and (model = 'package') = (package_size is not null) and (model <> 'package' or jsonb_array_length(tiers) = 1) end),
-  constraint tenant_plan_metrics_package_check check (package_size between 0.000000000001 and 999999999999999),
-  constraint tenant_plan_metrics_cap_check check (cap between 0 and 999999999999 and scale(cap) <= 12)
+  constraint tenant_plan_metrics_price_check check (tenantry.valid_price(period, included, hard, model, tiers, package_size, cap))
 );
 
 create table tenantry.custom_prices (
@@ -185,14 +186,7 @@ create table tenantry.custom_prices (
         and tiers is null and package_size is null and cap is null
       else base_price is null and period in ('day', 'month') and hard is not null end),
   constraint custom_prices_base_price_check check (base_price between 0 and 999999999999 and scale(base_price) <= 12),
-  constraint custom_prices_included_check check (included between 0 and 999999999999999 and scale(included) <= 12),
-  constraint custom_prices_model_check check (model in ('graduated', 'volume', 'package')),
-  constraint custom_prices_price_check check (
-    case when model is null then tiers is null and package_size is null and cap is null
-      else period = 'month' and not hard and included is not null and tenantry.valid_tiers(tiers)
-        and (model = 'package') = (package_size is not null) and (model <> 'package' or jsonb_array_length(tiers) = 1) end),
-  constraint custom_prices_package_check check (package_size between 0.000000000001 and 999999999999999),
-  constraint custom_prices_cap_check check (cap between 0 and 999999999999 and scale(cap) <= 12),
+  constraint custom_prices_price_check check (metric is null or tenantry.valid_price(period, included, hard, model, tiers, package_size, cap)),
   constraint custom_prices_reason_check check (length(reason) between 1 and 1000)
 );
 comment on table tenantry.custom_prices is 'What one organization pays or may use instead of its plan''s row, from one instant to another. The youngest wins where several hold.';

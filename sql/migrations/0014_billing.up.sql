@@ -5,10 +5,10 @@
 create function tenantry.billing_edge(p_tenant uuid, p_subscription uuid, p_edge integer) returns timestamptz language plpgsql stable
 set search_path = pg_catalog, pg_temp as $$
 begin
-  return (select (s.anchor_local + make_interval(months => p_edge)) at time zone coalesce(
+  return (select tenantry.first_instant(coalesce(
       (select z.time_zone from tenantry.subscription_zones z
         where z.tenant_id = p_tenant and z.subscription_id = p_subscription and z.from_edge <= p_edge
-        order by z.from_edge desc limit 1), s.time_zone)
+        order by z.from_edge desc limit 1), s.time_zone), s.anchor_local + make_interval(months => p_edge))
     from tenantry.subscriptions s where s.tenant_id = p_tenant and s.id = p_subscription);
 end $$;
 comment on function tenantry.billing_edge(uuid, uuid, integer) is 'Start of billing period p_edge, and end of the one before it.';

@@ -15,6 +15,8 @@ export const permissions = [
   'namespaces.write',
   'end_users.write',
   'limits.write',
+  'billing.read',
+  'billing.write',
   'audit.read',
 ] as const;
 

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import type { ContextScope } from '../context/scope.ts';
 import { currentScope, runOutsideContext } from '../context/scope.ts';
+import { readAnswers } from './answers.ts';
 import { captureCallSite } from './call-site.ts';
 import { bracketCopy } from './copy.ts';
 import type { TransactionContext } from './decide.ts';
@@ -29,6 +30,11 @@ const driver = BaseClient.prototype as unknown as { connect: Connect; query: Que
 const sharedWriter = new WireWriter();
 const borrowed = ['notice', 'notification'] as const;
 const noTransaction: TransactionContext = { sent: undefined, stale: false };
+const readyMessages: Record<TransactionStatus, BackendMessage> = {
+  I: { name: 'readyForQuery', status: 'I' },
+  T: { name: 'readyForQuery', status: 'T' },
+  E: { name: 'readyForQuery', status: 'E' },
+};
 const transactionTag = /^(?:BEGIN|START|COMMIT|ROLLBACK)/;
 
 /** pg's client, whose every statement carries the context in which it was asked for. */
@@ -66,6 +72,11 @@ export class TenantClient extends BaseClient {
   /** Everything the server says passes here: the active query takes its own messages, the rest goes pg's way. */
   #listen(): void {
     const { connection } = this;
+    readAnswers(connection, {
+      answers: () =>
+        this._activeQuery instanceof TenantQuery && !connection._emitMessage ? this._activeQuery : undefined,
+      ready: (status) => void connection.emit('readyForQuery', readyMessages[status]),
+    });
     const emit = connection.emit.bind(connection);
     connection.emit = (name: string | symbol, message?: unknown, more?: unknown): boolean => {
       const active = this._activeQuery;

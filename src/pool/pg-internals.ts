@@ -32,6 +32,11 @@ export interface Submission {
   handleReadyForQuery(connection?: unknown): void;
 }
 
+/** What pg's parser asks of a socket. */
+export interface DataSource {
+  on(event: string, listener: (chunk: Buffer) => void): unknown;
+}
+
 export interface ConnectionInternals extends EventEmitter {
   readonly stream: NodeJS.WritableStream & {
     readonly writable: boolean;
@@ -41,6 +46,9 @@ export interface ConnectionInternals extends EventEmitter {
   };
   readonly parsedStatements: Record<string, string | undefined>;
   readonly submittedNamedStatements: Record<string, string | undefined>;
+  /** Somebody listens to every message. */
+  readonly _emitMessage: boolean;
+  attachListeners(stream: DataSource): void;
   query(text: string): void;
   sync(): void;
   sendCopyFail(message: string): void;

@@ -4,6 +4,8 @@ import type { FieldDescription } from './pg-internals.ts';
 export interface Shape {
   readonly fields: readonly FieldDescription[];
   readonly emptyRow: object;
+  /** No value comes as binary. */
+  readonly asText: boolean;
 }
 
 /** A statement that one connection has prepared, or is about to. */

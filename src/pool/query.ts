@@ -1,5 +1,7 @@
 import type { ContextScope } from '../context/scope.ts';
+import type { Answers } from './answers.ts';
 import type { TenantClient } from './client.ts';
+import { readRow, valuesOf } from './data-row.ts';
 import { decide } from './decide.ts';
 import type { BackendMessage, FieldDescription, PgResult, TypeParsers } from './pg-internals.ts';
 import { PgResultClass } from './pg-internals.ts';
@@ -35,11 +37,13 @@ export interface Lender {
 /** Each cause can come once: the context statement, the statement itself, a statement that takes no context. */
 const mostRetries = 3;
 
+type TextParser = (value: string) => unknown;
+
 /**
  * One statement on its way: written with its context in one piece, its answers taken straight from the parser.
  * Stands in pg's queue as pg's own query does, without being an emitter.
  */
-export class TenantQuery {
+export class TenantQuery implements Answers {
   readonly entry: TextEntry;
   readonly config: QueryConfig;
   readonly scope: ContextScope | undefined;
@@ -64,6 +68,8 @@ export class TenantQuery {
   #statement: PreparedStatement | undefined = undefined;
   #result: PgResult;
   #results: PgResult[] | undefined = undefined;
+  /** Its rows are objects of text values: read straight from the bytes. */
+  #asText = false;
   #error: Error | undefined = undefined;
   /** Length of what was put in front of the text: taken from the position of an error. */
   #offset = 0;
@@ -157,13 +163,10 @@ export class TenantQuery {
   receive(message: BackendMessage): void {
     switch (message.name) {
       case 'dataRow':
-        if (this.#skip > 0) break;
-        if (this.#answered) this.#counts = countsOf(message.fields as readonly (string | null)[]);
-        else this.#row(message);
+        this.#values(message.fields as readonly (string | null)[]);
         break;
       case 'commandComplete':
-        if (this.#skip > 0) this.#skip--;
-        else if (!this.#answered) this.#complete(message);
+        this.complete(message.text ?? '');
         break;
       case 'rowDescription':
         if (this.#skip === 0) this.#describe(message);
@@ -172,7 +175,7 @@ export class TenantQuery {
         if (this.#statement !== undefined) this.#statement.shape = null;
         break;
       case 'parseComplete':
-        if (this.#skip === 0) this.#parsing = false;
+        this.parsed();
         break;
       case 'copyInResponse':
         // a COPY FROM STDIN among several statements: nobody will bring the data, and the server would wait for ever
@@ -189,35 +192,68 @@ export class TenantQuery {
     const result = this.#result;
     result._types ??= (this.client as TenantClient)._types as TypeParsers;
     result.addFields(fields);
+    const asText = fields.every(({ format }) => format === 'text');
+    this.#asText = asText && this.config.rowMode !== 'array';
     if (this.#statement !== undefined) {
-      this.#statement.shape = { fields, emptyRow: result._prebuiltEmptyResultObject as object };
+      this.#statement.shape = { fields, emptyRow: result._prebuiltEmptyResultObject as object, asText };
     }
   }
 
   /** What pg's `addFields` does, without building the empty row anew: that would take longer than reading a row. */
-  #expectKnown({ fields, emptyRow }: Shape): void {
+  #expectKnown({ fields, emptyRow, asText }: Shape): void {
     const result = this.#result;
     const types = (result._types ??= (this.client as TenantClient)._types as TypeParsers);
     result.fields = fields;
     // asked for each time: a parser may have been set meanwhile
     result._parsers = fields.map(({ dataTypeID, format }) => types.getTypeParser(dataTypeID, format || 'text'));
     result._prebuiltEmptyResultObject = emptyRow;
+    this.#asText = asText && this.config.rowMode !== 'array';
   }
 
-  #row(message: BackendMessage): void {
+  parsed(): void {
+    if (this.#skip === 0) this.#parsing = false;
+  }
+
+  row(bytes: Buffer, at: number): void {
+    if (this.#skip > 0) return;
+    if (!this.#asText || this.#answered) {
+      this.#values(valuesOf(bytes, at));
+      return;
+    }
     if (this.#error !== undefined) return;
+    const { rows, fields, _parsers, _prebuiltEmptyResultObject } = this.#result;
     try {
-      this.#result.rows.push(this.#result.parseRow(message.fields));
+      rows.push(readRow(bytes, at, fields, _parsers as TextParser[], _prebuiltEmptyResultObject as object));
     } catch (error) {
       this.#error = error as Error;
     }
   }
 
-  #complete(message: BackendMessage): void {
+  /** A row that is not read from the bytes: as an array, with binary values, or the counters of shadow misses. */
+  #values(values: readonly (string | null)[]): void {
+    if (this.#skip > 0) return;
+    if (this.#answered) {
+      this.#counts = countsOf(values);
+      return;
+    }
+    if (this.#error !== undefined) return;
+    try {
+      this.#result.rows.push(this.#result.parseRow(values));
+    } catch (error) {
+      this.#error = error as Error;
+    }
+  }
+
+  complete(tag: string): void {
+    if (this.#skip > 0) {
+      this.#skip--;
+      return;
+    }
+    if (this.#answered) return;
     this.#nextResult();
-    this.#result.addCommandComplete(message);
+    this.#result.addCommandComplete({ name: 'commandComplete', text: tag });
     this.#answered = this.#counting;
-    if (this.entry.kind !== 'query') this.client?.commandCompleted(message.text ?? '');
+    if (this.entry.kind !== 'query') this.client?.commandCompleted(tag);
   }
 
   /** pg's rule: the only result by itself, several as an array. */

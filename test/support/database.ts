@@ -47,7 +47,10 @@ export async function createTestDatabase({ migrated = true }: { migrated?: boole
   };
 }
 
-/** A template cannot be cloned while another session clones it under a lock: try again. */
+/**
+ * A template cannot be cloned while another session clones it under a lock, and a database not dropped while an
+ * autovacuum is at it, which nobody here may end: try again.
+ */
 async function asAdmin(url: string, statement: string): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     const client = new pg.Client({ connectionString: url });
@@ -57,7 +60,7 @@ async function asAdmin(url: string, statement: string): Promise<void> {
       await client.query(statement);
       return;
     } catch (error) {
-      if (tries >= 20 || !(error instanceof pg.DatabaseError) || !['55006', '42501'].includes(error.code ?? ''))
+      if (tries >= 150 || !(error instanceof pg.DatabaseError) || !['55006', '42501'].includes(error.code ?? ''))
         throw error;
       await new Promise((done) => setTimeout(done, 100));
     } finally {

@@ -17,6 +17,7 @@ const floors = {
   directory: 4,
   resources: 4,
   audit: 4,
+  vault: 4,
   adopt: 4,
   tenantry: 5,
   index: 6,

@@ -201,6 +201,37 @@ export const errorDefinitions = {
   },
   TNT_NOT_CONFIRMED: { status: 409, exit: 2, hint: 'Run it on a terminal and answer, or repeat with --yes.' },
 
+  // vault
+  TNT_VAULT_KEY_MISSING: {
+    status: 500,
+    exit: 4,
+    hint: 'Give the key ring the named key (TENANTRY_VAULT_KEYS or TENANTRY_VAULT_KEY_FILE); see docs/guides/vault.md',
+  },
+  TNT_VAULT_KEY_WRONG: {
+    status: 500,
+    exit: 4,
+    hint: 'Another key stands under this id in the key ring, or the stored row was changed: compare with the backup of the keys.',
+  },
+  TNT_SECRET_DAMAGED: {
+    status: 500,
+    exit: 1,
+    hint: 'Restore the row from a backup, or store the secret again; tenantry vault verify lists every such value.',
+  },
+  TNT_OAUTH_PROVIDER_UNKNOWN: {
+    status: 404,
+    exit: 1,
+    hint: 'Configure it under oauth.providers, or let the organization add it with t.oauth.providers.put.',
+  },
+  TNT_OAUTH_STATE_INVALID: { status: 400, exit: 1, hint: 'Begin again with t.oauth.connect: a way to a provider is good once.' },
+  TNT_OAUTH_REFUSED: { status: 502, exit: 1, hint: 'See the error code of the provider in details.' },
+  TNT_OAUTH_CONSENT_NEEDED: { status: 409, exit: 1, hint: 'Send the user through t.oauth.connect again.' },
+  TNT_OAUTH_UNAVAILABLE: { status: 503, exit: 1, hint: 'Try again after details.retryAt.' },
+  TNT_OAUTH_ADDRESS_REFUSED: {
+    status: 400,
+    exit: 1,
+    hint: 'Use an https address on the public internet, or allow private ones with oauth.tenantProviders.allowPrivateAddresses.',
+  },
+
   // the rest
   TNT_INTERRUPTED: { status: 503, exit: 130, hint: 'Run the same command again: it goes on where it stopped.' },
   TNT_INTERNAL: {

@@ -35,9 +35,11 @@ create table tenantry.secrets (
   name text not null,
   description text,
   current_version integer not null default 1,
+  keep_versions integer not null default 10,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (tenant_id, id),
+  constraint secrets_keep_versions_check check (keep_versions between 1 and 1000),
   constraint secrets_name_key unique (tenant_id, service, name),
   constraint secrets_service_check check (service ~ '^[a-z][a-z-]{0,62}$'),
   constraint secrets_name_check check (length(name) between 1 and 255),
@@ -91,6 +93,7 @@ create table tenantry.oauth_tokens (
   id uuid not null default tenantry.uuidv7(),
   user_id uuid not null,
   provider text not null default 'google',
+  issuer text not null default 'https://accounts.google.com',
   access_token text not null,
   refresh_token text not null,
   data_key integer not null generated always as (substring(access_token from '^v1\.([1-9][0-9]{0,8})\.')::integer) stored,
@@ -117,6 +120,7 @@ create table tenantry.oauth_tokens (
   constraint oauth_tokens_data_key_fkey foreign key (tenant_id, data_key) references tenantry.data_keys (tenant_id, version)
 );
 comment on table tenantry.oauth_tokens is 'One connection per member and provider, encrypted. It goes with the membership.';
+comment on column tenantry.oauth_tokens.issuer is 'Who gave the tokens. They are sent to nobody else, whatever the provider of this name becomes.';
 comment on column tenantry.oauth_tokens.refresh_token is 'Sealed empty text where the provider gave none.';
 comment on column tenantry.oauth_tokens.scopes is 'What was granted, not what was asked for.';
 create unique index idx_oauth_tokens_user_id on tenantry.oauth_tokens (tenant_id, user_id, provider);
@@ -131,6 +135,7 @@ create table tenantry.oauth_states (
   -- SHA-256 of 256 random bits: what stands here starts nothing.
   state_hash bytea not null,
   provider text not null,
+  issuer text not null,
   checks text not null,
   data_key integer not null generated always as (substring(checks from '^v1\.([1-9][0-9]{0,8})\.')::integer) stored,
   redirect_uri text not null,
@@ -157,6 +162,7 @@ create table tenantry.oauth_revocations (
   id uuid not null default tenantry.uuidv7(),
   user_id uuid not null,
   provider text not null,
+  issuer text not null,
   token text not null,
   data_key integer not null generated always as (substring(token from '^v1\.([1-9][0-9]{0,8})\.')::integer) stored,
   attempts integer not null default 0,
@@ -214,6 +220,19 @@ begin
 end $$;
 
 grant execute on function tenantry.caller_secrets(text, text), tenantry.oauth_state_tenant(bytea) to tenantry_app, tenantry_operator;
+
+-- Who may write a secret need not be able to read what it was before.
+create function tenantry.prune_secret_versions() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from tenantry.secret_versions v
+    using tenantry.secrets s
+    where s.tenant_id = new.tenant_id and s.id = new.secret_id
+      and v.tenant_id = new.tenant_id and v.secret_id = new.secret_id and v.version <= new.version - s.keep_versions;
+  return null;
+end $$;
+create trigger secret_version_prune after insert on tenantry.secret_versions
+  for each row execute function tenantry.prune_secret_versions();
 
 create function tenantry.sync_gmail_connected() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -300,13 +319,13 @@ create policy tenantry_access on tenantry.oauth_revocations for all to public
 grant select on tenantry.data_keys, tenantry.secrets, tenantry.secret_versions, tenantry.oauth_providers, tenantry.oauth_tokens,
   tenantry.oauth_states, tenantry.oauth_revocations to tenantry_app;
 grant insert (tenant_id, version, key_id, wrapped) on tenantry.data_keys to tenantry_app;
-grant insert (tenant_id, service, name, description), delete, update (description, current_version) on tenantry.secrets to tenantry_app;
+grant insert (tenant_id, service, name, description, keep_versions), delete, update (description, current_version, keep_versions) on tenantry.secrets to tenantry_app;
 grant insert (tenant_id, secret_id, version, value) on tenantry.secret_versions to tenantry_app;
 grant insert (tenant_id, id, name, issuer, client_id, client_secret, scopes), delete,
   update (issuer, client_id, client_secret, scopes) on tenantry.oauth_providers to tenantry_app;
-grant insert (tenant_id, id, user_id, provider, access_token, refresh_token, expires_at, scopes, subject), delete,
-  update (access_token, refresh_token, expires_at, scopes, subject, status, connected_at, refreshed_at, failures, failure, retry_at)
+grant insert (tenant_id, id, user_id, provider, issuer, access_token, refresh_token, expires_at, scopes, subject), delete,
+  update (issuer, access_token, refresh_token, expires_at, scopes, subject, status, connected_at, refreshed_at, failures, failure, retry_at)
   on tenantry.oauth_tokens to tenantry_app;
-grant insert (tenant_id, id, user_id, state_hash, provider, checks, redirect_uri, return_to, scopes, expires_at), delete
+grant insert (tenant_id, id, user_id, state_hash, provider, issuer, checks, redirect_uri, return_to, scopes, expires_at), delete
   on tenantry.oauth_states to tenantry_app;
-grant insert (tenant_id, id, user_id, provider, token), delete, update (attempts, next_attempt_at, failure) on tenantry.oauth_revocations to tenantry_app;
+grant insert (tenant_id, id, user_id, provider, issuer, token), delete, update (attempts, next_attempt_at, failure) on tenantry.oauth_revocations to tenantry_app;

@@ -1,14 +1,1 @@
-import { TenantryError } from '../errors.ts';
-
-/** Loads what only one command needs; its absence is one clear line. @throws TNT_DEPENDENCY_MISSING */
-export async function loadOptional<T>(load: () => Promise<T>, packages: string): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new TenantryError('TNT_DEPENDENCY_MISSING', `This command needs ${packages}.`, {
-      hint: `Install: npm install ${packages}`,
-      cause: error,
-    });
-  }
-}
+export { loadOptional } from '../database/optional.ts';

@@ -18,6 +18,9 @@ export const permissions = [
   'billing.read',
   'billing.write',
   'audit.read',
+  'secrets.read',
+  'secrets.write',
+  'oauth.write',
 ] as const;
 
 export type KnownPermission = (typeof permissions)[number];

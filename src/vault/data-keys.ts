@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import type { Kernel } from '../database/kernel.ts';
+import { TenantryError } from '../errors.ts';
+import { DataKeyCache, type DataKeyCacheOptions } from './data-key-cache.ts';
+import type { Keyring } from './keyring.ts';
+import { type DataKeyRow, insertFirstDataKey, selectCurrentDataKey, selectDataKey } from './queries.ts';
+import { type Binding, damaged, lengthPrefixed, openValue, parseSealed, sealValue } from './sealed-value.ts';
+
+/** Seals and opens for one organization under one data key. Valid inside the call that hands it out. */
+export interface Sealer {
+  readonly version: number;
+  seal(plain: string | Uint8Array, binding: Binding): string;
+}
+
+export interface DataKeys {
+  /** Runs `fn` with the organization's current data key; the first use makes one. */
+  sealing<T>(tenantId: string, fn: (sealer: Sealer) => T | Promise<T>): Promise<T>;
+  /** @throws TNT_SECRET_DAMAGED, TNT_VAULT_KEY_MISSING, TNT_VAULT_KEY_WRONG */
+  open(tenantId: string, sealed: string, binding: Binding): Promise<Buffer>;
+  /** Forgets every unwrapped key. */
+  clear(): void;
+}
+
+/** What a wrapped data key is bound to. */
+export const wrapContext = (tenantId: string, version: number): Buffer =>
+  lengthPrefixed(['tenantry data key', tenantId, `${version}`]);
+
+/** @throws TNT_VAULT_KEY_MISSING, TNT_VAULT_KEY_WRONG, naming key and data key */
+export async function unwrapDataKey(keyring: Keyring, tenantId: string, row: DataKeyRow): Promise<Buffer> {
+  try {
+    return await keyring.unwrap(row.keyId, row.wrapped, wrapContext(tenantId, row.version));
+  } catch (error) {
+    if (!(error instanceof TenantryError)) throw error;
+    throw new TenantryError(error.code, `${error.message} Data key ${row.version} of organization ${tenantId} needs it.`, {
+      details: { keyId: row.keyId, dataKey: row.version, tenantId },
+      hint: error.hint,
+    });
+  }
+}
+
+/**
+ * Keys are read and made on connections of their own, never inside a caller's transaction: a first key that is rolled
+ * back would stay in the cache and seal what nobody can open.
+ */
+export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKeyCacheOptions = {}): DataKeys {
+  const cache = new DataKeyCache(options);
+  const underWay = new Map<string, Promise<void>>();
+  const nameOf = (tenantId: string, version: number): string => `${tenantId}/${version}`;
+
+  async function using<T>(tenantId: string, load: () => Promise<DataKeyRow>, version: number, fn: (key: Buffer) => T): Promise<T> {
+    const name = nameOf(tenantId, version);
+    for (;;) {
+      const used = cache.use(name, fn);
+      if (used !== undefined) return used.result;
+      let unwrapping = underWay.get(name);
+      if (unwrapping === undefined) {
+        unwrapping = load()
+          .then(async (row) => cache.set(name, await unwrapDataKey(keyring, tenantId, row)))
+          .finally(() => underWay.delete(name));
+        underWay.set(name, unwrapping);
+      }
+      await unwrapping;
+    }
+  }
+
+  async function current(tenantId: string): Promise<DataKeyRow> {
+    for (let tries = 0; tries < 3; tries += 1) {
+      const row = await selectCurrentDataKey(kernel, tenantId);
+      if (row !== null) return row;
+      const fresh = randomBytes(32);
+      const { keyId, wrapped } = await keyring.wrap(fresh, wrapContext(tenantId, 1));
+      fresh.fill(0);
+      await insertFirstDataKey(kernel, tenantId, keyId, wrapped);
+    }
+    throw new TenantryError('TNT_INTERNAL', `Organization ${tenantId} has data keys, but none is current.`);
+  }
+
+  return {
+    async sealing(tenantId, fn) {
+      const row = await current(tenantId);
+      return using(tenantId, async () => row, row.version, (key) =>
+        fn({
+          version: row.version,
+          seal: (plain, binding) =>
+            sealValue(key, row.version, tenantId, binding, typeof plain === 'string' ? Buffer.from(plain, 'utf8') : plain),
+        }),
+      );
+    },
+    async open(tenantId, sealed, binding) {
+      const { version } = parseSealed(sealed, binding);
+      const load = async (): Promise<DataKeyRow> => {
+        const row = await selectDataKey(kernel, tenantId, version);
+        if (row === null) throw damaged(binding, `was sealed with data key ${version}, which this organization does not have`);
+        return row;
+      };
+      return using(tenantId, load, version, (key) => openValue(key, tenantId, binding, sealed));
+    },
+    clear: () => cache.clear(),
+  };
+}

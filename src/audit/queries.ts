@@ -16,7 +16,7 @@ export interface NewAuditEntry {
 /** Without RETURNING: who may write an entry need not be able to read the log. */
 export async function insertAuditEntry(kernel: Kernel, entry: NewAuditEntry): Promise<void> {
   await kernel.query(
-    `insert into tenantry.audit_log (tenant_id, action, workspace_id, resource_id, details, request_id, trace_id)
+    `insert into tenantry.audit_pending (tenant_id, action, workspace_id, resource_id, details, request_id, trace_id)
      values ($1::uuid, $2::text, $3::uuid, $4::uuid, $5::jsonb, $6::text, $7::text)`,
     [
       entry.tenantId,

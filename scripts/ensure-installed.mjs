@@ -1,6 +1,6 @@
 // Installs what is missing: node_modules absent, or older than the lock file. Needs nothing but Node and npm.
 import { spawnSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,6 +15,11 @@ export function ensureInstalled() {
   }
   const installed = time('node_modules/.package-lock.json');
   if (installed !== undefined && installed >= (time('package-lock.json') ?? 0)) return;
+  if (lstatSync(`${root}node_modules`, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    // npm ci empties what the link points to, and that is somebody else's
+    console.error('node_modules is a link and older than package-lock.json: run npm ci where it points to.');
+    process.exit(4);
+  }
   console.error('Installing dependencies (npm ci) …');
   const npm = spawnSync(
     process.platform === 'win32' ? 'npm.cmd' : 'npm',

@@ -8,6 +8,8 @@ alter table tenantry.organizations drop column default_namespace_id, drop column
 drop table tenantry.namespaces;
 drop function tenantry.organization_owner(uuid);
 drop function tenantry.namespace_usable(uuid, uuid);
+drop function tenantry.end_users_may(text);
+drop function tenantry.current_end_user();
 drop function tenantry.hidden_namespaces();
 drop function tenantry.caller_acl(boolean);
 drop function tenantry.current_namespace();

@@ -140,6 +140,25 @@ begin
 end $$;
 create index namespaces_restricted_idx on tenantry.namespaces (tenant_id, id) where restricted;
 
+-- What a request may do with end users. A key takes read, write or delete, as for the application's own data, or the same of
+-- end_users alone; an end user who asks in person sees itself and changes nothing.
+create function tenantry.end_users_may(p_permission text) returns boolean language plpgsql stable parallel safe cost 1000
+set search_path = pg_catalog, pg_temp as $$
+begin
+  if tenantry.current_user_id() is not null then
+    return p_permission <> 'delete' or tenantry.caller_can('end_users.write');
+  elsif current_setting('app.api_key_id', true) <> '' then
+    return tenantry.caller_can(p_permission)
+      or tenantry.caller_can(case p_permission when 'read' then 'end_users.read' else 'end_users.write' end);
+  end if;
+  return coalesce(current_setting('app.end_user_id', true), '') = '' and p_permission <> 'delete';
+end $$;
+
+create function tenantry.current_end_user() returns uuid language plpgsql stable parallel safe cost 100 as $$
+begin
+  return nullif(pg_catalog.current_setting('app.end_user_id', true), '')::pg_catalog.uuid;
+end $$;
+
 -- Active, and among those that the organization allows.
 create function tenantry.namespace_usable(p_tenant uuid, p_namespace uuid) returns boolean language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -200,19 +219,22 @@ create policy tenantry_floor on tenantry.end_users as restrictive for all to pub
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
 create policy tenantry_access_select on tenantry.end_users for select to public using (
   ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()))
-  and namespace_id <> all ((select tenantry.hidden_namespaces())::uuid[]));
+  and namespace_id <> all ((select tenantry.hidden_namespaces())::uuid[])
+  and ((select tenantry.end_users_may('read')) or (select tenantry.end_users_may('write')) or id = (select tenantry.current_end_user())));
 create policy tenantry_access_insert on tenantry.end_users for insert to public with check (
   ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()))
-  and tenantry.namespace_usable(tenant_id, namespace_id));
+  and (select tenantry.end_users_may('write')) and tenantry.namespace_usable(tenant_id, namespace_id));
 create policy tenantry_access_update on tenantry.end_users for update to public using (
-  (select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()));
-create policy tenantry_access_delete on tenantry.end_users for delete to public
-  using ((select tenantry.caller_can('end_users.write')));
+  ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()))
+  and (select tenantry.end_users_may('write')));
+create policy tenantry_access_delete on tenantry.end_users for delete to public using (
+  ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()))
+  and (select tenantry.end_users_may('delete')));
 
 -- ── grants ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 grant execute on function tenantry.valid_limits(jsonb), tenantry.current_namespace(), tenantry.caller_acl(boolean), tenantry.hidden_namespaces(),
-  tenantry.namespace_usable(uuid, uuid), tenantry.organization_owner(uuid) to tenantry_app, tenantry_operator;
+  tenantry.end_users_may(text), tenantry.current_end_user(), tenantry.namespace_usable(uuid, uuid), tenantry.organization_owner(uuid) to tenantry_app, tenantry_operator;
 grant select on tenantry.namespaces, tenantry.directory_acl, tenantry.end_users, tenantry.accounts to tenantry_app;
 grant insert (tenant_id, name, environment, active, limits), delete, update (name, environment, active, listed, restricted, limits)
   on tenantry.namespaces to tenantry_app;

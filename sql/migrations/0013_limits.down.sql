@@ -10,5 +10,6 @@ drop function tenantry.limit_release(uuid);
 drop function tenantry.limit_commit(uuid, numeric);
 drop function tenantry.limit_reserve(text, numeric, uuid, uuid, uuid, interval, boolean);
 drop function tenantry.limit_state(text, text, uuid, text, timestamptz);
-drop function tenantry.effective_limits(text, uuid, uuid[]);
+drop function tenantry.effective_limits(text, uuid, uuid, uuid);
+drop function tenantry.named_limits(jsonb, text, text);
 drop table tenantry.limit_gates, tenantry.limit_reservations, tenantry.limit_counters, tenantry.limits;

@@ -20,12 +20,12 @@ create table tenantry.limits (
   constraint limits_quantity_check check (quantity >= 0),
   constraint limits_principal_id_fkey foreign key (tenant_id, principal_id) references tenantry.principals (tenant_id, id) on delete cascade
 );
-comment on table tenantry.limits is 'An organization''s own limits (its own principal), and those of its keys and end users.';
+comment on table tenantry.limits is 'An organization''s own limits (by its own principal), and those of its end users. Namespaces and keys carry theirs.';
 comment on column tenantry.limits.quantity is 'Null is unlimited.';
 comment on column tenantry.limits.hard is 'Refuse beyond it; else only count the overage.';
 create trigger touch before update on tenantry.limits for each row execute function tenantry.touch_updated_at();
 
--- What keys and end users with a limit have used; organizations and namespaces are counted by usage itself.
+-- What end users with a limit have used; organizations, namespaces and keys are counted by usage itself.
 create table tenantry.limit_counters (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   principal_id uuid not null,
@@ -64,9 +64,23 @@ create table tenantry.limit_gates (
   primary key (tenant_id, scope_id, metric)
 ) with (fillfactor = 50);
 
+-- What a namespace or key says of a metric: {"memories": 5, "memories_per_day": {"limit": 1, "hard": false}}.
+create function tenantry.named_limits(p_limits jsonb, p_metric text, p_period text)
+returns table (quantity numeric, hard boolean, period text) language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+    select distinct on (x.period) (case jsonb_typeof(x.value) when 'object' then x.value ->> 'limit' else x.value #>> '{}' end)::numeric,
+      (case jsonb_typeof(x.value) when 'object' then x.value ->> 'hard' end)::boolean, x.period
+    from (
+      select e.key, e.value, case when e.key like '%\_per\_day' then 'day' when e.key like '%\_per\_month' then 'month' else p_period end as period
+      from jsonb_each(p_limits) e where e.key in (p_metric, p_metric || '_per_day', p_metric || '_per_month')) x
+    order by x.period, x.key desc; -- the name that says its period counts more than the one that does not
+end $$;
+
 -- Which limits a request meets. A namespace's replaces the plan's of the same metric and period, and so does the
 -- organization's own; keys and end users come on top.
-create function tenantry.effective_limits(p_metric text, p_namespace uuid, p_principals uuid[])
+create function tenantry.effective_limits(p_metric text, p_namespace uuid, p_api_key uuid, p_end_user uuid)
 returns table (place integer, scope text, scope_id uuid, source text, quantity numeric, hard boolean, period text)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -74,31 +88,33 @@ declare
   t uuid := tenantry.current_tenant();
 begin
   return query
-  with plan as (
+  with plan as materialized (
     select l.included, l.hard, l.period from tenantry.plan_limit(t, p_metric) l
   ), named as (
-    select case when jsonb_typeof(e.value) = 'object' then e.value -> 'limit' else e.value end as quantity,
-      (case when jsonb_typeof(e.value) = 'object' then e.value ->> 'hard' end)::boolean as hard,
-      case when e.key like '%\_per\_day' then 'day' when e.key like '%\_per\_month' then 'month'
-        else coalesce((select p.period from plan p order by p.period desc limit 1), 'month') end as period
-    from tenantry.namespaces n cross join jsonb_each(n.limits) e
-    where n.tenant_id = t and n.id = p_namespace and e.key in (p_metric, p_metric || '_per_day', p_metric || '_per_month')
+    select 2 as place, 'namespace' as scope, n.id, l.quantity, l.hard, l.period
+    from tenantry.namespaces n
+    cross join lateral tenantry.named_limits(n.limits, p_metric, coalesce((select min(p.period) from plan p), 'month')) l
+    where n.tenant_id = t and n.id = p_namespace
+    union all
+    select 3, 'api_key', k.id, l.quantity, l.hard, l.period
+    from tenantry.api_keys k
+    cross join lateral tenantry.named_limits(k.limits, p_metric, coalesce((select min(p.period) from plan p), 'month')) l
+    where k.tenant_id = t and k.id = p_api_key
   ), own as (
     select l.principal_id, l.quantity, l.hard, l.period from tenantry.limits l
-    where l.tenant_id = t and l.metric = p_metric and l.principal_id = any (p_principals || t)
+    where l.tenant_id = t and l.metric = p_metric and l.principal_id in (t, p_end_user)
   )
   select 1, 'organization', t, 'organization', o.quantity, o.hard, o.period from own o where o.principal_id = t
   union all
   select 1, 'organization', t, 'plan', p.included, p.hard, p.period from plan p
     where not exists (select 1 from own o where o.principal_id = t and o.period = p.period)
-      and not exists (select 1 from named n where n.period = p.period)
+      and not exists (select 1 from named n where n.scope = 'namespace' and n.period = p.period)
   union all
-  select 2, 'namespace', p_namespace, 'namespace', (n.quantity #>> '{}')::numeric,
-    coalesce(n.hard, (select p.hard from plan p where p.period = n.period limit 1), true), n.period from named n
+  select n.place, n.scope, n.id, n.scope, n.quantity, coalesce(n.hard, (select bool_and(p.hard) from plan p where p.period = n.period), true), n.period
+    from named n
   union all
-  select 3, s.kind, o.principal_id, s.kind, o.quantity, o.hard, o.period
-    from own o join tenantry.principals s on s.tenant_id = t and s.id = o.principal_id where o.principal_id <> t
-  order by 1, 3, 7;
+  select 4, 'end_user', o.principal_id, 'end_user', o.quantity, o.hard, o.period from own o where o.principal_id <> t
+  order by 1, 7;
 end $$;
 
 -- What a scope has used and reserved in the period around an instant. Reservations are read first: one that is committed
@@ -110,20 +126,25 @@ set search_path = pg_catalog, pg_temp as $$
 declare
   t uuid := tenantry.current_tenant();
 begin
-  select e.period_start, e.period_end into period_start, period_end
-    from tenantry.period_edges(tenantry.tenant_time_zone(t), p_period, p_at) e;
+  select e.period_start, e.period_end into period_start, period_end from tenantry.usage_edges(t, p_period, p_at) e;
   select coalesce(sum(r.quantity), 0) into reserved from tenantry.limit_reservations r
-    where r.tenant_id = t and r.metric = p_metric and r.expires_at > p_at and r.reserved_at >= period_start
+    where r.tenant_id = t and r.metric = p_metric and r.expires_at > p_at and r.reserved_at >= limit_state.period_start
       and case p_scope when 'organization' then true when 'namespace' then r.namespace_id = p_scope_id
         when 'api_key' then r.api_key_id = p_scope_id else r.end_user_id = p_scope_id end;
-  if p_scope in ('organization', 'namespace') then
-    used := tenantry.usage_value(t, case p_scope when 'namespace' then p_scope_id else '00000000-0000-0000-0000-000000000000' end,
-      p_metric, p_period, p_at);
-  else
-    select c.quantity into used from tenantry.limit_counters c
-      where c.tenant_id = t and c.principal_id = p_scope_id and c.metric = p_metric and c.period = p_period
-        and c.period_start = limit_state.period_start;
-  end if;
+  case p_scope
+    when 'organization' then
+      used := tenantry.usage_value(t, '00000000-0000-0000-0000-000000000000', p_metric, p_period, p_at);
+    when 'namespace' then
+      used := tenantry.usage_value(t, p_scope_id, p_metric, p_period, p_at);
+    when 'api_key' then
+      select u.value into used from tenantry.usage_key_periods u
+        where u.tenant_id = t and u.api_key_id = p_scope_id and u.metric = p_metric and u.period = p_period
+          and u.period_start = limit_state.period_start;
+    else
+      select c.quantity into used from tenantry.limit_counters c
+        where c.tenant_id = t and c.principal_id = p_scope_id and c.metric = p_metric and c.period = p_period
+          and c.period_start = limit_state.period_start;
+  end case;
   used := coalesce(used, 0);
 end $$;
 
@@ -136,7 +157,6 @@ set search_path = pg_catalog, pg_temp as $$
 declare
   t uuid := tenantry.current_tenant();
   n uuid := coalesce(p_namespace, tenantry.current_namespace());
-  principals uuid[] := array_remove(array[p_api_key, p_end_user], null);
   l record;
   s record;
   beyond numeric;
@@ -150,15 +170,15 @@ begin
   if n is not null and not tenantry.namespace_usable(t, n) then
     raise exception 'the namespace is unknown, inactive or not allowed' using errcode = 'TN001';
   end if;
-  if exists (select 1 from unnest(principals) i where not exists (
-    select 1 from tenantry.principals p where p.tenant_id = t and p.id = i and p.kind = case i when p_api_key then 'api_key' else 'end_user' end)) then
+  if p_api_key is not null and not exists (select 1 from tenantry.api_keys k where k.tenant_id = t and k.id = p_api_key)
+    or p_end_user is not null and not exists (select 1 from tenantry.end_users e where e.tenant_id = t and e.id = p_end_user) then
     raise exception 'the key or end user is unknown' using errcode = 'TN002';
   end if;
 
   if not p_probe then
-    -- always in this order: organization, namespace, then principals by id
-    for l in select distinct e.place, e.scope_id from tenantry.effective_limits(p_metric, n, principals) e
-      where e.quantity is not null order by e.place, e.scope_id
+    -- always in this order: organization, namespace, key, end user
+    for l in select distinct e.place, e.scope_id from tenantry.effective_limits(p_metric, n, p_api_key, p_end_user) e
+      where e.quantity is not null order by e.place
     loop
       insert into tenantry.limit_gates as g (tenant_id, scope_id, metric) values (t, l.scope_id, p_metric)
         on conflict (tenant_id, scope_id, metric) do update set passes = g.passes + 1;
@@ -169,7 +189,7 @@ begin
   allowed := true;
   overage := 0;
   scopes := '[]';
-  for l in select * from tenantry.effective_limits(p_metric, n, principals) loop
+  for l in select * from tenantry.effective_limits(p_metric, n, p_api_key, p_end_user) loop
     s := tenantry.limit_state(p_metric, l.scope, l.scope_id, l.period, reserved_at);
     scopes := scopes || jsonb_build_object('scope', l.scope, 'id', l.scope_id, 'source', l.source, 'period', l.period, 'hard', l.hard,
       'limit', l.quantity, 'used', s.used, 'reserved', s.reserved, 'periodStart', s.period_start, 'periodEnd', s.period_end);
@@ -196,7 +216,7 @@ begin
   end if;
 end $$;
 
--- Ends a reservation whose usage has been recorded; keys and end users with a limit are counted here. False: it was ended before.
+-- Ends a reservation whose usage has been recorded; an end user with a limit is counted here. False: it was ended before.
 create function tenantry.limit_commit(p_id uuid, p_quantity numeric) returns boolean language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
@@ -210,9 +230,9 @@ begin
   insert into tenantry.limit_counters as c (tenant_id, principal_id, metric, period, period_start, quantity)
     select t, l.principal_id, l.metric, l.period, e.period_start, p_quantity
     from tenantry.limits l
-    cross join lateral tenantry.period_edges(tenantry.tenant_time_zone(t), l.period, r.reserved_at) e
-    where l.tenant_id = t and l.metric = r.metric and l.principal_id in (r.api_key_id, r.end_user_id)
-    order by l.principal_id, l.period
+    cross join lateral tenantry.usage_edges(t, l.period, r.reserved_at) e
+    where l.tenant_id = t and l.metric = r.metric and l.principal_id = r.end_user_id
+    order by l.period
     on conflict (tenant_id, principal_id, metric, period, period_start) do update set quantity = c.quantity + excluded.quantity;
   return true;
 end $$;

@@ -24,16 +24,16 @@ import {
   selectEndUserByExternalId,
   updateEndUser,
 } from './queries/end-users.ts';
-import { selectNamespace, selectNamespaceSettings } from './queries/namespaces.ts';
+import { namespaceUsable, selectNamespace, selectNamespaceSettings } from './queries/namespaces.ts';
 import { isId } from './schema.ts';
-import { write } from './write-error.ts';
+import { write, writeError } from './write-error.ts';
 
 export interface EndUsers {
   /**
    * The end user with this id of yours, made on first use: a hundred at once make one. `name` and `metadata` are for the
    * first time; change them later with `update`. Without a namespace: the context's, else the organization's default.
    *
-   * @throws TNT_INPUT_INVALID, TNT_NOT_FOUND (no such namespace, or no default one), TNT_NAMESPACE_INACTIVE
+   * @throws TNT_INPUT_INVALID, TNT_NOT_FOUND (no such namespace, or no default one), TNT_NAMESPACE_INACTIVE, TNT_FORBIDDEN for a key without write
    * @example
    * ```ts
    * const endUser = await t.endUsers.ensure({ externalId: 'customer-4711' });
@@ -100,6 +100,11 @@ export function createEndUsers(kernel: Kernel): EndUsers {
   };
 }
 
+const noDefault = (): TenantryError =>
+  new TenantryError('TNT_NOT_FOUND', 'namespaceId is missing: the organization has no default namespace.', {
+    hint: 'Make a namespace with: tenantry namespaces create — the first one becomes the default.',
+  });
+
 /** Why an end user could not be made: its namespace is missing, unknown, or takes nothing new. */
 async function explained(
   kernel: Kernel,
@@ -108,18 +113,17 @@ async function explained(
   error: unknown,
 ): Promise<unknown> {
   const state = sqlStateOf(error);
-  if (state === '23502') {
-    return new TenantryError('TNT_NOT_FOUND', 'namespaceId is missing: the organization has no default namespace.', {
-      hint: 'Make a namespace with: tenantry namespaces create — the first one becomes the default.',
-    });
-  }
+  if (state === '23502') return noDefault();
   if (state !== '42501') return error;
-  const id = namespaceId ?? (await selectNamespaceSettings(kernel, tenantId))?.defaultNamespaceId;
-  const namespace = typeof id === 'string' ? await selectNamespace(kernel, tenantId, id) : null;
-  return namespace === null
-    ? new TenantryError('TNT_NOT_FOUND', 'There is no such namespace in this organization.', { cause: error })
-    : new TenantryError('TNT_NAMESPACE_INACTIVE', `The namespace ${namespace.name} takes nothing new.`, {
-        details: { namespaceId: namespace.id },
-        cause: error,
-      });
+  const id =
+    namespaceId ?? currentTenant().namespaceId ?? (await selectNamespaceSettings(kernel, tenantId))?.defaultNamespaceId;
+  if (typeof id !== 'string') return noDefault();
+  const namespace = await selectNamespace(kernel, tenantId, id);
+  if (namespace === null)
+    return new TenantryError('TNT_NOT_FOUND', 'There is no such namespace in this organization.', { cause: error });
+  if (await namespaceUsable(kernel, tenantId, id)) return writeError(error, 'end user', 'create');
+  return new TenantryError('TNT_NAMESPACE_INACTIVE', `The namespace ${namespace.name} takes nothing new.`, {
+    details: { namespaceId: namespace.id },
+    cause: error,
+  });
 }

@@ -88,6 +88,15 @@ export async function deleteNamespace(kernel: Kernel, tenantId: string, id: stri
   );
 }
 
+/** Active, and among those that the organization allows. */
+export async function namespaceUsable(kernel: Kernel, tenantId: string, id: string): Promise<boolean> {
+  const rows = await kernel.query<{ usable: boolean }>(
+    'select tenantry.namespace_usable($1::uuid, $2::uuid) as usable',
+    [tenantId, id],
+  );
+  return rows[0]?.usable === true;
+}
+
 export async function selectNamespaceSettings(kernel: Kernel, tenantId: string): Promise<NamespaceSettings | null> {
   const row = first(
     await kernel.query<{ default: string | null; allowed: string; listed: string[] }>(

@@ -2,10 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbedded } from '../../src/database/embedded/server.ts';
 import { ensureLogin } from '../../src/database/logins.ts';
 import { migrateUp } from '../../src/database/migrate.ts';
+
+const packages = fileURLToPath(new URL('../../node_modules/', import.meta.url));
 
 /** What tests know of the server that a run shares. */
 export interface TestServer {
@@ -16,6 +19,8 @@ export interface TestServer {
   /** Superuser, for what only the environment can do (crashes, settings). */
   readonly superuserBase: string;
   readonly template: string;
+  /** Where the run's compiled sources go, for tests that need a process of its own. */
+  readonly compiled: string;
   readonly version: number;
 }
 
@@ -94,6 +99,7 @@ export async function startTestServer(): Promise<{ server: TestServer; stop: () 
   await ensureLogin(pool, { name: 'tenantry_test_operator', password, group: 'tenantry_operator' });
   await pool.end();
 
+  const compiled = `${packages}.tenantry-compiled-${randomBytes(4).toString('hex')}`;
   return {
     server: {
       adminBase,
@@ -101,6 +107,7 @@ export async function startTestServer(): Promise<{ server: TestServer; stop: () 
       operatorBase: withLogin(base, 'tenantry_test_operator', password),
       superuserBase: base,
       template,
+      compiled,
       version: Math.floor((rows[0]?.v ?? 0) / 10_000),
     },
     async stop() {
@@ -111,6 +118,7 @@ export async function startTestServer(): Promise<{ server: TestServer; stop: () 
         await last.end();
       }
       await stopServer();
+      rmSync(compiled, { recursive: true, force: true });
     },
   };
 }

@@ -17,6 +17,8 @@ const floors = {
   directory: 4,
   resources: 4,
   audit: 4,
+  keys: 4,
+  metering: 4,
   vault: 4,
   adopt: 4,
   tenantry: 5,

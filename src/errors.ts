@@ -156,6 +156,29 @@ export const errorDefinitions = {
     hint: 'This limit refuses while its store cannot be reached. Bring the store back, or choose another whenUnavailable.',
   },
 
+  // billing
+  TNT_AMOUNT_TOO_LARGE: {
+    status: 422,
+    exit: 1,
+    hint: 'Check the prices and the usage of the organization: no currency needs such an amount.',
+  },
+
+  // keys
+  TNT_KEY_INVALID: { status: 401, exit: 1, hint: 'Send a valid key, whole, as "Authorization: Bearer …".' },
+  TNT_KEY_INACTIVE: { status: 401, exit: 1, hint: 'Ask the owner of the key for another: details.reason says why.' },
+  TNT_KEY_REFUSED: { status: 403, exit: 1, hint: 'Use a key that is allowed this: details.reason says what it lacks.' },
+
+  // usage
+  TNT_METRIC_UNKNOWN: { status: 404, exit: 1, hint: 'List the metrics with: tenantry usage metrics' },
+  TNT_USAGE_OVERLOADED: {
+    status: 503,
+    exit: 1,
+    hint: 'Wait for recorded events before recording more, and try this one again.',
+  },
+  TNT_USAGE_UNCERTAIN: { status: 503, exit: 1, hint: 'Record it again with the same id: it is counted once.' },
+  TNT_USAGE_CLOSED: { status: 503, exit: 1, hint: 'Record before t.usage.close(), or in another process.' },
+  TNT_USAGE_DIFFERS: { status: 409, exit: 3, hint: 'Make the counters what the ledger says: tenantry usage recount' },
+
   // adopt
   TNT_PLAN_INVALID: { status: 400, exit: 2, hint: 'Correct the named line of the plan and run the command again.' },
   TNT_PLAN_UNDECIDED: {
@@ -222,7 +245,11 @@ export const errorDefinitions = {
     exit: 1,
     hint: 'Configure it under oauth.providers, or let the organization add it with t.oauth.providers.put.',
   },
-  TNT_OAUTH_STATE_INVALID: { status: 400, exit: 1, hint: 'Begin again with t.oauth.connect: a way to a provider is good once.' },
+  TNT_OAUTH_STATE_INVALID: {
+    status: 400,
+    exit: 1,
+    hint: 'Begin again with t.oauth.connect: a way to a provider is good once.',
+  },
   TNT_OAUTH_REFUSED: { status: 502, exit: 1, hint: 'See the error code of the provider in details.' },
   TNT_OAUTH_CONSENT_NEEDED: { status: 409, exit: 1, hint: 'Send the user through t.oauth.connect again.' },
   TNT_OAUTH_UNAVAILABLE: { status: 503, exit: 1, hint: 'Try again after details.retryAt.' },

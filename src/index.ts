@@ -25,6 +25,10 @@ export {
   type Suppression,
 } from './isolation/doctor/index.ts';
 export * from './isolation/index.ts';
+export * from './metering/billing/index.ts';
+export * from './metering/plans/index.ts';
+export * from './metering/usage/index.ts';
+export * from './keys/index.ts';
 export * from './pool/index.ts';
 export * from './resources/index.ts';
 export { createTenantry, type Tenantry, type TenantryOptions } from './tenantry.ts';

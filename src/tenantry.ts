@@ -29,6 +29,11 @@ import {
 } from './directory/index.ts';
 import { TenantryError } from './errors.ts';
 import { createIsolation, type Isolation } from './isolation/index.ts';
+import { createKeys, type Keys, type KeysOptions, ownConnection } from './keys/index.ts';
+import { type Billing, createBilling } from './metering/billing/index.ts';
+import type { Crossing } from './metering/crossing.ts';
+import { createPlans, type Plans } from './metering/plans/index.ts';
+import { createUsage, type RecorderOptions, type Usage } from './metering/usage/index.ts';
 import { type OperatorPool, withoutTenant } from './pool/index.ts';
 import {
   type Catalog,
@@ -52,6 +57,10 @@ export interface TenantryOptions {
   readonly schema?: string;
   /** Where audit entries are also logged and traced. */
   readonly audit?: AuditOptions;
+  /** API keys: peppers, cache, limits. */
+  readonly keys?: KeysOptions;
+  /** How `t.usage` shares transactions among callers. */
+  readonly usage?: RecorderOptions;
 }
 
 /** Everything that Tenantry offers over one pool. */
@@ -70,6 +79,13 @@ export interface Tenantry {
   readonly grants: Grants;
   readonly prompts: Prompts;
   readonly catalog: Catalog;
+  readonly keys: Keys;
+  /** Close it before the pool: `await t.usage.close()` waits for what is being counted. */
+  readonly usage: Usage;
+  /** What is sold: plans of everybody and of one's own. */
+  readonly plans: Plans;
+  /** Subscription, preview, invoices, credits; `t.billing.operator` is the seller's side. */
+  readonly billing: Billing;
   readonly audit: Audit;
   /** @throws TNT_CONFIG_INVALID when it is read and no adminPool was given */
   readonly isolation: Isolation;
@@ -86,6 +102,8 @@ export interface Tenantry {
   withoutTenant<T>(reason: string, fn: (database: OperatorPool) => T | PromiseLike<T>, details?: object): Promise<T>;
   /** For services of your own: SQL in, rows out, with the context of the call. */
   readonly kernel: Kernel;
+  /** Writes what was collected, ends connections that are not the pool's. Before `pool.end()`. */
+  close(): Promise<void>;
 }
 
 /**
@@ -105,9 +123,15 @@ export function createTenantry({
   operator,
   schema = 'tenantry',
   audit = {},
+  usage = {},
+  keys: keysOptions = {},
 }: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
   const access = createAccess(kernel);
+  const auditLog = createAudit(kernel, audit);
+  const keys = createKeys(kernel, auditLog, { listen: ownConnection(pool), ...keysOptions });
+  const crossing: Crossing = (reason, fn) =>
+    withoutTenant(reason, (db) => fn(createKernel(db, schema)), { operator, audit: operatorAudit(schema, audit) });
   return {
     organizations: createOrganizations(kernel),
     users: createUsers(kernel),
@@ -123,7 +147,11 @@ export function createTenantry({
     grants: createGrants(kernel),
     prompts: createPrompts(kernel),
     catalog: createCatalog(kernel),
-    audit: createAudit(kernel, audit),
+    usage: createUsage(kernel, usage),
+    keys,
+    plans: createPlans(kernel, crossing),
+    billing: createBilling(kernel, crossing, (entry, tx) => auditLog.record(entry, tx)),
+    audit: auditLog,
     get isolation() {
       if (adminPool === undefined) {
         throw new TenantryError(
@@ -142,5 +170,8 @@ export function createTenantry({
         ...(details === undefined ? {} : { details }),
       }),
     kernel,
+    async close() {
+      await keys.close();
+    },
   };
 }

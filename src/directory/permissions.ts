@@ -18,6 +18,8 @@ export const permissions = [
   'keys.read',
   'keys.write',
   'limits.write',
+  'usage.read',
+  'usage.write',
   'billing.read',
   'billing.write',
   'audit.read',

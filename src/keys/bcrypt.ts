@@ -1,0 +1,51 @@
+import { TenantryError } from '../errors.ts';
+
+/** Compares a text with a bcrypt hash. */
+export type CompareBcrypt = (text: string, hash: string) => Promise<boolean>;
+
+const atOnce = 2;
+const mostWaiting = 32;
+
+/** bcrypt hashes nothing behind its 72nd byte: two such keys would be one. */
+export const bcryptLimit = 72;
+
+/**
+ * Compares two at a time, because each takes a processor for 50 ms and more, and lets only so many wait.
+ *
+ * @throws TNT_RATE_LIMITED, TNT_DEPENDENCY_MISSING without the package bcryptjs
+ */
+export function createBcrypt(load: () => Promise<CompareBcrypt> = loadBcrypt): CompareBcrypt {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (text, hash) => {
+    if (running >= atOnce) {
+      if (waiting.length >= mostWaiting) {
+        throw new TenantryError('TNT_RATE_LIMITED', 'Too many imported keys are being checked for the first time.', {
+          details: { retryAfterMs: 1000, retryAfter: 1 },
+        });
+      }
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+    running += 1;
+    try {
+      const compare = await load();
+      return await compare(text, hash);
+    } finally {
+      running -= 1;
+      waiting.shift()?.();
+    }
+  };
+}
+
+async function loadBcrypt(): Promise<CompareBcrypt> {
+  try {
+    const bcrypt = await import('bcryptjs');
+    return (text, hash) => bcrypt.compare(text, hash);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new TenantryError('TNT_DEPENDENCY_MISSING', 'Keys that were imported as bcrypt hashes need bcryptjs.', {
+      hint: 'Install: npm install bcryptjs',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,75 @@
+import { ContextScope, runInScope } from '../context/scope.ts';
+import type { Kernel } from '../database/kernel.ts';
+
+/** Before a key is verified there is no tenant: nothing is told to the server. */
+const scope = new ContextScope({ kind: 'system', reason: 'verify an API key' });
+
+/** One prepared statement, one round trip, one probe of an index, whatever the number of keys. */
+export async function findKey(kernel: Kernel, lookup: string): Promise<string | null> {
+  const [row] = await runInScope(scope, () =>
+    kernel.query<{ answer: string | null }>('select tenantry.find_api_key($1::text) as answer', [lookup]),
+  );
+  return row?.answer ?? null;
+}
+
+export async function findImportedKeys(kernel: Kernel, prefixes: readonly string[]): Promise<string[]> {
+  const rows = await runInScope(scope, () =>
+    kernel.query<{ answer: string }>('select f.answer from tenantry.find_imported_api_keys($1::text[]) f(answer)', [
+      prefixes,
+    ]),
+  );
+  return rows.map(({ answer }) => answer);
+}
+
+export interface Rehash {
+  readonly tenantId: string;
+  readonly secretId: string;
+  readonly oldHash: Buffer | undefined;
+  readonly oldBcrypt: string | undefined;
+  /** Of an imported key: it is found by its hash. */
+  readonly lookup: string | undefined;
+  readonly hash: Buffer;
+  readonly version: number;
+}
+
+export async function rehashKey(kernel: Kernel, rehash: Rehash): Promise<void> {
+  const { tenantId, secretId, oldHash, oldBcrypt, lookup, hash, version } = rehash;
+  await runInScope(scope, () =>
+    kernel.query(
+      'select tenantry.rehash_api_key($1::uuid, $2::uuid, $3::bytea, $4::text, $5::text, $6::bytea, $7::int)',
+      [tenantId, secretId, oldHash ?? null, oldBcrypt ?? null, lookup ?? null, hash, version],
+    ),
+  );
+}
+
+export interface KeyUseSeen {
+  readonly tenantId: string;
+  readonly keyId: string;
+  readonly secondsAgo: number;
+}
+
+export async function touchKeys(kernel: Kernel, uses: readonly KeyUseSeen[]): Promise<void> {
+  await runInScope(scope, () =>
+    kernel.query('select tenantry.touch_api_keys($1::uuid[], $2::uuid[], $3::float8[])', [
+      uses.map(({ tenantId }) => tenantId),
+      uses.map(({ keyId }) => keyId),
+      uses.map(({ secondsAgo }) => secondsAgo),
+    ]),
+  );
+}
+
+export async function revokeLeakedKey(
+  kernel: Kernel,
+  tenantId: string,
+  secretId: string,
+  hash: Buffer,
+  details: object,
+): Promise<boolean> {
+  const [row] = await runInScope(scope, () =>
+    kernel.query<{ revoked: boolean }>(
+      'select tenantry.revoke_leaked_api_key($1::uuid, $2::uuid, $3::bytea, $4::jsonb) as revoked',
+      [tenantId, secretId, hash, JSON.stringify(details)],
+    ),
+  );
+  return row?.revoked === true;
+}

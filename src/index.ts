@@ -32,4 +32,5 @@ export * from './keys/index.ts';
 export * from './pool/index.ts';
 export * from './resources/index.ts';
 export { createTenantry, type Tenantry, type TenantryOptions } from './tenantry.ts';
+export * from './vault/index.ts';
 export { version } from './version.ts';

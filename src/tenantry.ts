@@ -45,6 +45,15 @@ import {
   type Prompts,
   type Resources,
 } from './resources/index.ts';
+import {
+  createSyncStates,
+  createVaultServices,
+  type OAuth,
+  type OAuthOptions,
+  type SyncStates,
+  type Vault,
+  type VaultOptions,
+} from './vault/index.ts';
 
 export interface TenantryOptions {
   /** The application's pool: a {@link TenantPool}, so that each query carries its context. */
@@ -59,6 +68,10 @@ export interface TenantryOptions {
   readonly audit?: AuditOptions;
   /** API keys: peppers, cache, limits. */
   readonly keys?: KeysOptions;
+  /** Key ring and cache of `t.vault`; the key ring comes from the environment unless it is given here. */
+  readonly vault?: Partial<Omit<VaultOptions, 'audit'>>;
+  /** Providers and callback addresses of `t.oauth`. */
+  readonly oauth?: OAuthOptions;
   /** How `t.usage` shares transactions among callers. */
   readonly usage?: RecorderOptions;
 }
@@ -86,6 +99,12 @@ export interface Tenantry {
   readonly plans: Plans;
   /** Subscription, preview, invoices, credits; `t.billing.operator` is the seller's side. */
   readonly billing: Billing;
+  /** Encryption, and secrets. @throws TNT_CONFIG_INVALID when it is read and there is no key ring */
+  readonly vault: Vault;
+  /** Connections of members to Google and OpenID providers. @throws TNT_CONFIG_INVALID when it was not configured */
+  readonly oauth: OAuth;
+  /** How far a member's mail has been fetched. */
+  readonly syncStates: SyncStates;
   readonly audit: Audit;
   /** @throws TNT_CONFIG_INVALID when it is read and no adminPool was given */
   readonly isolation: Isolation;
@@ -125,6 +144,8 @@ export function createTenantry({
   audit = {},
   usage = {},
   keys: keysOptions = {},
+  vault,
+  oauth,
 }: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
   const access = createAccess(kernel);
@@ -132,6 +153,7 @@ export function createTenantry({
   const keys = createKeys(kernel, auditLog, { listen: ownConnection(pool), ...keysOptions });
   const crossing: Crossing = (reason, fn) =>
     withoutTenant(reason, (db) => fn(createKernel(db, schema)), { operator, audit: operatorAudit(schema, audit) });
+  const vaultServices = createVaultServices({ kernel, audit: auditLog, acrossTenants: crossing, vault, oauth });
   return {
     organizations: createOrganizations(kernel),
     users: createUsers(kernel),
@@ -151,6 +173,13 @@ export function createTenantry({
     keys,
     plans: createPlans(kernel, crossing),
     billing: createBilling(kernel, crossing, (entry, tx) => auditLog.record(entry, tx)),
+    get vault() {
+      return vaultServices.vault();
+    },
+    get oauth() {
+      return vaultServices.oauth();
+    },
+    syncStates: createSyncStates(kernel),
     audit: auditLog,
     get isolation() {
       if (adminPool === undefined) {
@@ -171,6 +200,7 @@ export function createTenantry({
       }),
     kernel,
     async close() {
+      vaultServices.close();
       await keys.close();
     },
   };

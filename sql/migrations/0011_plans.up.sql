@@ -178,6 +178,7 @@ create table tenantry.custom_prices (
   cap numeric,
   reason text,
   created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
   primary key (tenant_id, id),
   constraint custom_prices_metric_check check (metric ~ '^[a-z][a-z0-9_.-]{0,62}$'),
   constraint custom_prices_range_check check (effective_to > effective_from),
@@ -206,6 +207,7 @@ create table tenantry.subscriptions (
   spend_cap numeric,
   canceled_at timestamptz,
   ends_at timestamptz,
+  next_invoice_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (tenant_id, id),
@@ -217,6 +219,8 @@ create table tenantry.subscriptions (
 comment on table tenantry.subscriptions is 'One at a time per organization. Which plan: its phases. Billing starts when the trial ends.';
 comment on column tenantry.subscriptions.anchor_local is 'Wall clock of the first billing period''s start. Period n starts at this + n months, in the time zone of edge n.';
 comment on column tenantry.subscriptions.spend_cap is 'The most that usage of all metrics together can cost in one period, before credits.';
+comment on column tenantry.subscriptions.next_invoice_at is 'When to look for a period to close: perhaps too early, never too late. Null: all is billed.';
+create index subscriptions_next_invoice_idx on tenantry.subscriptions (next_invoice_at, id) where next_invoice_at is not null;
 create unique index subscriptions_open_key on tenantry.subscriptions (tenant_id) where ends_at is null;
 create index subscriptions_starts_idx on tenantry.subscriptions (tenant_id, starts_at);
 
@@ -339,7 +343,8 @@ create policy tenantry_floor on tenantry.tenant_plan_metrics as restrictive for 
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
 create policy tenantry_access_select on tenantry.tenant_plan_metrics for select to public using ((select tenantry.caller_can('billing.read')));
 create policy tenantry_access_insert on tenantry.tenant_plan_metrics for insert to public
-  with check ((select tenantry.caller_can('billing.write')));
+  with check ((select tenantry.caller_can('billing.write')) and exists (select 1 from tenantry.tenant_plans o
+    where o.tenant_id = tenant_plan_metrics.tenant_id and o.id = plan_id and o.approved_at is null));
 
 alter table tenantry.custom_prices enable row level security;
 create policy tenantry_floor on tenantry.custom_prices as restrictive for all to public
@@ -368,6 +373,7 @@ grant insert (tenant_id, key, version, tier, name, description, currency, base_p
 grant insert on tenantry.tenant_plan_metrics to tenantry_app;
 grant execute on function tenantry.valid_tiers(jsonb), tenantry.is_time_zone(text), tenantry.tenant_time_zone(uuid) to tenantry_app;
 
+create trigger touch before update on tenantry.custom_prices for each row execute function tenantry.touch_updated_at();
 create trigger touch before update on tenantry.subscriptions for each row execute function tenantry.touch_updated_at();
 
 -- ── examples that operators edit: the tiers of a memory service and of customer support ─────────────────────────────

@@ -90,8 +90,8 @@ begin
   if p_align = 'calendar' then
     v_anchor := date_trunc('month', v_anchor);
   end if;
-  insert into tenantry.subscriptions (tenant_id, id, time_zone, currency, starts_at, trial_ends_at, anchor_local)
-    values (p_tenant, v_id, v_zone, v_plan.currency, v_starts, v_trial_end, v_anchor);
+  insert into tenantry.subscriptions (tenant_id, id, time_zone, currency, starts_at, trial_ends_at, anchor_local, next_invoice_at)
+    values (p_tenant, v_id, v_zone, v_plan.currency, v_starts, v_trial_end, v_anchor, coalesce(v_trial_end, v_starts));
   insert into tenantry.subscription_zones (tenant_id, subscription_id, from_edge, time_zone) values (p_tenant, v_id, -12000, v_zone);
   insert into tenantry.subscription_phases (tenant_id, subscription_id, starts_at, plan_key, plan_version, tenant_plan_id)
     values (p_tenant, v_id, v_starts, v_plan.plan_key, v_plan.plan_version, v_plan.tenant_plan_id);
@@ -161,7 +161,8 @@ begin
     when p_when = 'period_end' and s.trial_ends_at > v_now then s.trial_ends_at
     when p_when = 'period_end' then tenantry.billing_edge(p_tenant, s.id, tenantry.billing_period(p_tenant, s.id, greatest(v_now, s.starts_at)) + 1)
     else greatest(v_now, s.starts_at) end;
-  update tenantry.subscriptions u set canceled_at = v_now, ends_at = v_at where u.tenant_id = p_tenant and u.id = s.id;
+  update tenantry.subscriptions u set canceled_at = v_now, ends_at = v_at, next_invoice_at = least(u.next_invoice_at, v_at)
+    where u.tenant_id = p_tenant and u.id = s.id;
   return s.id;
 end $$;
 

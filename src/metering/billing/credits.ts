@@ -5,10 +5,7 @@ export function inOrder(credits: readonly CreditBalance[]): CreditBalance[] {
   const expiry = ({ expiresAt }: CreditBalance): number => expiresAt ?? Number.POSITIVE_INFINITY;
   return [...credits].sort(
     (a, b) =>
-      a.priority - b.priority ||
-      compare(expiry(a), expiry(b)) ||
-      a.createdAt - b.createdAt ||
-      compare(a.id, b.id),
+      a.priority - b.priority || compare(expiry(a), expiry(b)) || a.createdAt - b.createdAt || compare(a.id, b.id),
   );
 }
 

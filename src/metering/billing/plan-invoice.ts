@@ -94,14 +94,19 @@ function dueCharges(snapshot: BillingSnapshot): Charge[] {
     const base = baseSegments(snapshot, period);
     const closed = period.index <= snapshot.closing;
     const inAdvance = base[0]?.plan.baseTiming === 'advance' && period.index === snapshot.closing + 1;
-    if (closed || inAdvance) due.push({ charge: 'base', period, lines: base.map((s) => baseLine(snapshot, period, s)) });
+    if (closed || inAdvance)
+      due.push({ charge: 'base', period, lines: base.map((s) => baseLine(snapshot, period, s)) });
     if (!closed) return due;
     const usage = metrics.map((metric) => ({
       charge: `usage:${metric}`,
       period,
       lines: metricSegments(snapshot, period, metric).map((s) => usageLine(snapshot, period, metric, s)),
     }));
-    const cap = capLine(snapshot, period, usage.flatMap(({ lines }) => lines));
+    const cap = capLine(
+      snapshot,
+      period,
+      usage.flatMap(({ lines }) => lines),
+    );
     due.push(...usage, { charge: 'cap', period, lines: cap === undefined ? [] : [cap] });
     return due;
   });
@@ -174,7 +179,9 @@ function capLine(
   const service = serviceOf(snapshot, period);
   if (snapshot.spendCap === null || service === undefined) return undefined;
   const part = new Exact(service.end - service.start);
-  const exact = inMinorUnits(new Exact(snapshot.spendCap), snapshot.currency).mul(part).div(period.end - period.start);
+  const exact = inMinorUnits(new Exact(snapshot.spendCap), snapshot.currency)
+    .mul(part)
+    .div(period.end - period.start);
   const charged = usage.reduce((sum, { amount }) => sum + amount, 0);
   const above = charged - roundedMinor(exact);
   if (above <= 0) return undefined;

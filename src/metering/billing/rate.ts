@@ -67,7 +67,8 @@ function priceOf(terms: MetricTerms, over: Exact, part: number, whole: number): 
   if (terms.model === 'package') {
     const [tier] = tiers;
     const packages = over.div(new Exact(terms.packageSize ?? 1).mul(part)).ceil();
-    if (tier !== undefined) add(packages.mul(whole), tier.unit, tier.flat, packages.mul(tier.unit).mul(part).plus(tier.fee));
+    if (tier !== undefined)
+      add(packages.mul(whole), tier.unit, tier.flat, packages.mul(tier.unit).mul(part).plus(tier.fee));
   } else if (terms.model === 'volume') {
     const tier = tiers.find(({ bound }) => bound === undefined || over.lte(bound));
     if (tier !== undefined) add(over, tier.unit, tier.flat, over.mul(tier.unit).plus(tier.fee));

@@ -1,0 +1,19 @@
+export { type Billing, createBilling, type FinalizedDue } from './billing.ts';
+export { decimalAmount, minorDigits } from './currency.ts';
+export type {
+  Cancel,
+  ChangePlan,
+  Credit,
+  CreditNote,
+  FinalizeDue,
+  GrantCredit,
+  Invoice,
+  OperatorCancel,
+  OperatorChangePlan,
+  OperatorSubscribe,
+  OwnPrice,
+  SetPrice,
+  Subscribe,
+  Subscription,
+} from './schema.ts';
+export type { InvoiceLine, LineKind, PlannedInvoice } from './types.ts';

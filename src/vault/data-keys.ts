@@ -31,10 +31,14 @@ export async function unwrapDataKey(keyring: Keyring, tenantId: string, row: Dat
     return await keyring.unwrap(row.keyId, row.wrapped, wrapContext(tenantId, row.version));
   } catch (error) {
     if (!(error instanceof TenantryError)) throw error;
-    throw new TenantryError(error.code, `${error.message} Data key ${row.version} of organization ${tenantId} needs it.`, {
-      details: { keyId: row.keyId, dataKey: row.version, tenantId },
-      hint: error.hint,
-    });
+    throw new TenantryError(
+      error.code,
+      `${error.message} Data key ${row.version} of organization ${tenantId} needs it.`,
+      {
+        details: { keyId: row.keyId, dataKey: row.version, tenantId },
+        hint: error.hint,
+      },
+    );
   }
 }
 
@@ -47,7 +51,12 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
   const underWay = new Map<string, Promise<void>>();
   const nameOf = (tenantId: string, version: number): string => `${tenantId}/${version}`;
 
-  async function using<T>(tenantId: string, load: () => Promise<DataKeyRow>, version: number, fn: (key: Buffer) => T): Promise<T> {
+  async function using<T>(
+    tenantId: string,
+    load: () => Promise<DataKeyRow>,
+    version: number,
+    fn: (key: Buffer) => T,
+  ): Promise<T> {
     const name = nameOf(tenantId, version);
     for (;;) {
       const used = cache.use(name, fn);
@@ -78,19 +87,30 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
   return {
     async sealing(tenantId, fn) {
       const row = await current(tenantId);
-      return using(tenantId, async () => row, row.version, (key) =>
-        fn({
-          version: row.version,
-          seal: (plain, binding) =>
-            sealValue(key, row.version, tenantId, binding, typeof plain === 'string' ? Buffer.from(plain, 'utf8') : plain),
-        }),
+      return using(
+        tenantId,
+        async () => row,
+        row.version,
+        (key) =>
+          fn({
+            version: row.version,
+            seal: (plain, binding) =>
+              sealValue(
+                key,
+                row.version,
+                tenantId,
+                binding,
+                typeof plain === 'string' ? Buffer.from(plain, 'utf8') : plain,
+              ),
+          }),
       );
     },
     async open(tenantId, sealed, binding) {
       const { version } = parseSealed(sealed, binding);
       const load = async (): Promise<DataKeyRow> => {
         const row = await selectDataKey(kernel, tenantId, version);
-        if (row === null) throw damaged(binding, `was sealed with data key ${version}, which this organization does not have`);
+        if (row === null)
+          throw damaged(binding, `was sealed with data key ${version}, which this organization does not have`);
         return row;
       };
       return using(tenantId, load, version, (key) => openValue(key, tenantId, binding, sealed));

@@ -6,3 +6,6 @@ export type { Binding } from './sealed-value.ts';
 export { Sealed, Secret } from './secret.ts';
 export type { SecretStore, Secrets, SecretVersion } from './secrets.ts';
 export { createVault, type Vault, type VaultOptions } from './vault.ts';
+export * from './oauth/index.ts';
+export { createVaultServices, type VaultServices, type VaultServicesOptions } from './services.ts';
+export { createSyncStates, type SyncStates } from './sync-states.ts';

@@ -126,7 +126,8 @@ function mapOf(keys: readonly KeyringKey[], source: string): ReadonlyMap<string,
   const map = new Map<string, Buffer>();
   for (const [index, { id, key }] of keys.entries()) {
     // an id that is none may be a key that was pasted in the wrong place: it is not repeated
-    if (!idPattern.test(id)) throw invalid(source, `the id of entry ${index + 1} is not 1 to 255 of A-Z, a-z, 0-9 and ._:/-`);
+    if (!idPattern.test(id))
+      throw invalid(source, `the id of entry ${index + 1} is not 1 to 255 of A-Z, a-z, 0-9 and ._:/-`);
     if (key.length !== 32) throw invalid(source, `key "${id}" has ${key.length} bytes instead of 32`);
     if (map.has(id)) throw invalid(source, `key "${id}" is there twice`);
     map.set(id, Buffer.from(key));

@@ -29,7 +29,12 @@ export async function selectDataKey(kernel: Kernel, tenantId: string, version: n
 }
 
 /** The first key of an organization. Another process may have been first: then nothing happens. */
-export async function insertFirstDataKey(kernel: Kernel, tenantId: string, keyId: string, wrapped: Buffer): Promise<void> {
+export async function insertFirstDataKey(
+  kernel: Kernel,
+  tenantId: string,
+  keyId: string,
+  wrapped: Buffer,
+): Promise<void> {
   await kernel.query(
     `insert into tenantry.data_keys (tenant_id, version, key_id, wrapped) values ($1::uuid, 1, $2::text, $3::bytea)
      on conflict do nothing`,
@@ -104,7 +109,12 @@ export async function listSecrets(
   );
 }
 
-export async function selectSecretValue(kernel: Kernel, tenantId: string, secretId: string, version: number): Promise<string | null> {
+export async function selectSecretValue(
+  kernel: Kernel,
+  tenantId: string,
+  secretId: string,
+  version: number,
+): Promise<string | null> {
   const [row] = await kernel.query<{ value: string }>(
     `select v.value from tenantry.secret_versions v where v.tenant_id = $1::uuid and v.secret_id = $2::uuid and v.version = $3::int`,
     [tenantId, secretId, version],

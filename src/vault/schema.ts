@@ -23,7 +23,6 @@ export const secretInfoSchema = z.strictObject({
 });
 export const secretList = z.strictObject(pageFields);
 
-export const syncStateCreate = z.strictObject({ userId: z.guid() });
 export const syncStateUpdate = z.strictObject({
   lastHistoryId: z.string().max(255).nullish(),
   lastSyncAt: z.date().nullish(),

@@ -142,7 +142,12 @@ export function createSecrets(
         kernel.transaction(async (tx) => {
           const secret = await find(tx, key);
           if (secret === null) return null;
-          const deleted = await orForbidden(await deleteSecret(tx, tenant(), secret.id), async () => secret, 'secret', 'delete');
+          const deleted = await orForbidden(
+            await deleteSecret(tx, tenant(), secret.id),
+            async () => secret,
+            'secret',
+            'delete',
+          );
           if (deleted !== null) await record(tx, 'deleted', deleted);
           return deleted;
         }),
@@ -157,7 +162,8 @@ export function secretStore(secrets: Secrets): SecretStore {
     put: async (name, value) => (await secrets.put({ name, value, keepVersions: 1 })).id,
     async reveal(id) {
       const value = await secrets.reveal(id);
-      if (value === null) throw new TenantryError('TNT_NOT_FOUND', `There is no secret ${id} that this context may read.`);
+      if (value === null)
+        throw new TenantryError('TNT_NOT_FOUND', `There is no secret ${id} that this context may read.`);
       return value;
     },
     async delete(id) {

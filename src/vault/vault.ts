@@ -41,7 +41,10 @@ export interface Vault {
 }
 
 /** A vault, and the keys under it for what else is built on them. */
-export function createVault(kernel: Kernel, { keyring, cache, audit }: VaultOptions): Vault & { readonly keys: DataKeys } {
+export function createVault(
+  kernel: Kernel,
+  { keyring, cache, audit }: VaultOptions,
+): Vault & { readonly keys: DataKeys } {
   const keys = createDataKeys(kernel, keyring, cache);
   const open = (sealed: string, binding: Binding): Promise<Buffer> =>
     keys.open(currentTenant().tenantId, sealed, checked(binding));

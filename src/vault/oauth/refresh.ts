@@ -1,0 +1,214 @@
+import { sqlStateOf } from '../../database/database-error.ts';
+import type { Kernel } from '../../database/kernel.ts';
+import { TenantryError } from '../../errors.ts';
+import type { DataKeys, Sealer } from '../data-keys.ts';
+import { type Grant, type ProviderClient, ProviderRefusal } from './client.ts';
+import type { ResolvedProvider } from './providers.ts';
+import { selectToken, type TokenRow, updateFailed, updateNeedsConsent, updateRefreshed } from './queries.ts';
+import { consentNeeded, notConnected, openRefreshToken, sealTokens, tokenBinding } from './tokens.ts';
+
+export interface RefreshOptions {
+  /** An access token with less than this left is refreshed, in seconds. */
+  readonly marginSeconds: number;
+  /** For each request to the provider, in seconds. */
+  readonly timeoutSeconds: number;
+}
+
+/** Refusals after which the refresh token is worth nothing: only the user can help. */
+const final = new Set([
+  'invalid_grant',
+  'interaction_required',
+  'login_required',
+  'consent_required',
+  'account_selection_required',
+]);
+
+interface Connected {
+  readonly tenantId: string;
+  readonly userId: string;
+  readonly provider: string;
+}
+
+/** What came of one look under the lock. */
+type Outcome = { readonly row: TokenRow } | { readonly error: TenantryError };
+
+export interface Refresher {
+  /** A row whose access token is good; refreshed when less than the margin is left, or when `force` says so. */
+  fresh(connected: Connected, resolve: () => Promise<ResolvedProvider>, force?: boolean): Promise<TokenRow>;
+}
+
+/**
+ * One refresh at a time per connection: in this process by a shared promise (one connection to the database, however
+ * many wait), among processes by a row lock that is held while the provider answers. Whoever gets the lock reads again.
+ */
+export function createRefresher(
+  kernel: Kernel,
+  keys: DataKeys,
+  client: ProviderClient,
+  { marginSeconds, timeoutSeconds }: RefreshOptions,
+): Refresher {
+  const underWay = new Map<string, Promise<TokenRow>>();
+
+  async function refreshed(
+    connected: Connected,
+    provider: ResolvedProvider,
+    seen: TokenRow,
+    force: boolean,
+  ): Promise<TokenRow> {
+    const { tenantId, userId } = connected;
+    const { id } = seen.connection;
+    // The key of the old tokens is fetched here: inside the transaction it would take a second connection.
+    await keys.open(tenantId, seen.accessToken, tokenBinding(id, 'access_token'));
+    return keys.sealing(tenantId, async (sealer) => {
+      let answered: Answered | undefined;
+      const attempt = async (tx: Kernel): Promise<Outcome> => {
+        await tx.query("select set_config('lock_timeout', $1, true)", [`${(timeoutSeconds + 5) * 1000}ms`]);
+        // while the token of before is still good nobody needs to wait for the one who fetches the next
+        const mayPass = !force && answered === undefined && seen.secondsLeft > timeoutSeconds;
+        const row = await selectToken(
+          tx,
+          tenantId,
+          userId,
+          connected.provider,
+          mayPass ? 'for update skip locked' : 'for update',
+        );
+        if (row === null) return mayPass ? { row: seen } : { error: notConnected(connected.provider) };
+        if (answered === undefined) {
+          const known = withoutAsking(row, seen, force);
+          if (known !== undefined) return known;
+          answered = await ask(row, provider);
+        }
+        return settle(tx, tenantId, sealer, row, answered);
+      };
+      const outcome = await withRetries(
+        () => kernel.transaction(attempt),
+        () => answered !== undefined,
+      ).catch(async (error: unknown): Promise<Outcome> => {
+        if (sqlStateOf(error) !== '55P03') throw error;
+        const row = await selectToken(kernel, tenantId, userId, connected.provider); // another process takes too long
+        return row !== null && row.secondsLeft > 0
+          ? { row }
+          : { error: unavailable(connected.provider, 'locked', row) };
+      });
+      if ('error' in outcome) throw outcome.error;
+      return outcome.row;
+    });
+  }
+
+  /** What the second look, under the lock, already answers. */
+  function withoutAsking(row: TokenRow, seen: TokenRow, force: boolean): Outcome | undefined {
+    const { provider, status, failure } = row.connection;
+    if (status === 'needs_consent') return { error: consentNeeded(provider, failure) };
+    const untouched = row.refreshToken === seen.refreshToken && row.accessToken === seen.accessToken;
+    if (force ? !untouched : row.secondsLeft > marginSeconds) return { row };
+    if (row.secondsToRetry <= 0) return undefined;
+    return row.secondsLeft > 0 ? { row } : { error: unavailable(provider, failure, row) };
+  }
+
+  /** One call of the provider. Its answer is data: the transaction around it may be tried again, the call may not. */
+  async function ask(row: TokenRow, provider: ResolvedProvider): Promise<Answered> {
+    const refreshToken = await openRefreshToken(keys, row.connection.tenantId, row);
+    if (refreshToken === undefined) return { used: row.refreshToken, refusal: 'no_refresh_token' };
+    try {
+      return { used: row.refreshToken, kept: refreshToken, grant: await client.refresh(provider, refreshToken) };
+    } catch (error) {
+      if (error instanceof ProviderRefusal) return { used: row.refreshToken, refusal: error.reason };
+      if (error instanceof TenantryError && error.code === 'TNT_OAUTH_ADDRESS_REFUSED')
+        return { used: row.refreshToken, refusal: 'address_refused' };
+      throw error;
+    }
+  }
+
+  async function settle(
+    tx: Kernel,
+    tenantId: string,
+    sealer: Sealer,
+    row: TokenRow,
+    answered: Answered,
+  ): Promise<Outcome> {
+    const { id, provider } = row.connection;
+    // somebody without this lock was faster (a second installation, a restored backup): theirs is the newer one
+    if (row.refreshToken !== answered.used) return { row };
+    if ('grant' in answered) {
+      const { grant, kept } = answered;
+      const sealed = sealTokens(sealer, id, grant.accessToken, grant.refreshToken ?? kept);
+      const stored = await updateRefreshed(tx, tenantId, id, answered.used, { ...grant, ...sealed });
+      return stored === null ? { error: notConnected(provider) } : { row: stored };
+    }
+    if (final.has(answered.refusal) || answered.refusal === 'no_refresh_token') {
+      if (row.secondsLeft > 0 && answered.refusal === 'no_refresh_token') return { row };
+      await updateNeedsConsent(tx, tenantId, id, answered.used, answered.refusal);
+      return { error: consentNeeded(provider, answered.refusal) };
+    }
+    const failed = await updateFailed(
+      tx,
+      tenantId,
+      id,
+      answered.used,
+      answered.refusal,
+      pauseSeconds(row.connection.failures),
+    );
+    const left = failed ?? row;
+    return left.secondsLeft > 0 ? { row: left } : { error: unavailable(provider, answered.refusal, left) };
+  }
+
+  async function from(
+    connected: Connected,
+    resolve: () => Promise<ResolvedProvider>,
+    seen: TokenRow,
+    force: boolean,
+  ): Promise<TokenRow> {
+    const provider = await resolve();
+    if (provider.issuer === seen.connection.issuer) return refreshed(connected, provider, seen, force);
+    // the name leads to another issuer now: it gets nothing of the one before
+    await updateNeedsConsent(kernel, connected.tenantId, seen.connection.id, seen.refreshToken, 'issuer_changed');
+    throw consentNeeded(connected.provider, 'issuer_changed');
+  }
+
+  return {
+    async fresh(connected, resolve, force = false) {
+      const { tenantId, userId, provider } = connected;
+      const seen = await selectToken(kernel, tenantId, userId, provider);
+      if (seen === null) throw notConnected(provider);
+      if (seen.connection.status === 'needs_consent') throw consentNeeded(provider, seen.connection.failure);
+      if (!force && seen.secondsLeft > marginSeconds) return seen;
+      const key = `${tenantId}/${seen.connection.id}`;
+      let running = underWay.get(key);
+      if (running === undefined) {
+        running = from(connected, resolve, seen, force).finally(() => underWay.delete(key));
+        underWay.set(key, running);
+      }
+      return running;
+    },
+  };
+}
+
+/** What the provider said to one refresh token; `used` is its ciphertext, which says whether the row is still the same. */
+type Answered =
+  | { readonly used: string; readonly kept: string; readonly grant: Grant }
+  | { readonly used: string; readonly refusal: string };
+
+/** 30 s, doubled with each failure, a quarter of an hour at most. */
+const pauseSeconds = (failures: number): number => Math.min(30 * 2 ** Math.min(failures, 10), 900);
+
+function unavailable(provider: string, reason: string | null, row: TokenRow | null): TenantryError {
+  const retryAt = row?.connection.retryAt?.toISOString() ?? null;
+  return new TenantryError('TNT_OAUTH_UNAVAILABLE', `${provider} gives no new access token at the moment.`, {
+    details: { provider, reason, retryAt },
+  });
+}
+
+/**
+ * After the provider has answered, what it said must be kept: it may have rotated the refresh token. A lost connection
+ * is then no reason to give up at once. Before that the caller may as well try again himself.
+ */
+async function withRetries<T>(run: () => Promise<T>, worthIt: () => boolean): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await run();
+    } catch (error) {
+      if (tries >= 6 || !worthIt() || error instanceof TenantryError || sqlStateOf(error) === '55P03') throw error;
+      await new Promise((done) => setTimeout(done, 50 * 2 ** tries));
+    }
+  }
+}

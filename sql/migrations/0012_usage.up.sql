@@ -70,7 +70,8 @@ create table tenantry.usage_events (
   reason text,
   primary key (tenant_id, id),
   constraint usage_events_id_check check (length(id) between 1 and 255),
-  constraint usage_events_events_check check (events between -1 and 1)
+  constraint usage_events_events_check check (events between -1 and 1),
+  constraint usage_events_quantity_check check (abs(quantity) < 1e15) -- NaN is greater than every number
 );
 comment on table tenantry.usage_events is 'The ledger: one row per event and per correction, never changed. Unique by the organization and the id that the caller gave.';
 comment on column tenantry.usage_events.quantity is 'Of a correction: the difference to what held before.';
@@ -284,3 +285,617 @@ begin
         month_start = excluded.month_start, month_end = excluded.month_end;
   end loop;
 end $$;
+
+-- ── counting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- What an organization may use of a metric: its own limit, else its plan's (its own prices included).
+create function tenantry.usage_limit(p_tenant uuid, p_metric text) returns table (quantity numeric, hard boolean, period text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+    select l.quantity, l.hard, l.period from tenantry.limits l
+      where l.tenant_id = p_tenant and l.principal_id = p_tenant and l.metric = p_metric
+    union all
+    select g.included, g.hard, g.period from tenantry.plan_limit(p_tenant, p_metric) g
+      where not exists (select from tenantry.limits l
+        where l.tenant_id = p_tenant and l.principal_id = p_tenant and l.metric = p_metric and l.period = g.period);
+end $$;
+
+-- Tells of the levels that a counter has reached and says when to look again. The caller holds the counter's row, so two
+-- never look at once; the unique key of usage_alerts outlasts refunds, raised limits and crashes.
+create function tenantry.check_usage_alerts(p_tenant uuid, p_metric text, p_period text, p_start timestamptz) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  c tenantry.usage_periods;
+  q numeric;
+  l numeric;
+  next_at numeric := 'infinity';
+  alert_id uuid;
+begin
+  select * into c from tenantry.usage_periods p where p.tenant_id = p_tenant and p.namespace_id = '00000000-0000-0000-0000-000000000000'
+    and p.metric = p_metric and p.period = p_period and p.period_start = p_start for update;
+  for q, l in
+    select x.quantity, v.level
+      from tenantry.usage_limit(p_tenant, p_metric) x
+      cross join lateral unnest(coalesce(
+        (select o.levels from tenantry.usage_alert_levels o where o.tenant_id = p_tenant and o.metric = p_metric),
+        (select m.alert_levels from tenantry.metrics m where m.name = p_metric))) v(level)
+      where x.period = p_period and x.quantity is not null
+      order by v.level
+  loop
+    if c.value > 0 and c.value >= q * l / 100 then
+      insert into tenantry.usage_alerts (tenant_id, metric, period, period_start, period_end, level, quantity, value)
+        values (p_tenant, p_metric, p_period, c.period_start, c.period_end, l, q, c.value)
+        on conflict (tenant_id, metric, period, period_start, level) do nothing returning id into alert_id;
+      if found then
+        perform tenantry.emit(p_tenant, 'usage.alert', jsonb_build_object('alertId', alert_id, 'metric', p_metric, 'period', p_period,
+            'periodStart', c.period_start, 'periodEnd', c.period_end, 'level', l, 'limit', q, 'value', c.value),
+          format('usage.alert:%s:%s:%s:%s', p_metric, p_period, extract(epoch from c.period_start)::bigint, trim_scale(l)));
+      end if;
+    else
+      next_at := least(next_at, q * l / 100);
+    end if;
+  end loop;
+  update tenantry.usage_periods p set alert_at = next_at, alert_checked_at = clock_timestamp()
+    where p.tenant_id = p_tenant and p.namespace_id = c.namespace_id and p.metric = p_metric and p.period = p_period and p.period_start = p_start;
+end $$;
+
+-- Max, last and unique: the same as the sums in count_usage(), for one lane after the other; there are few such events.
+create function tenantry.count_usage_gauge(p_tenant uuid, p_metric text, p_aggregation text, p_scope uuid, p_key boolean, p_period text,
+  p_start timestamptz, p_end timestamptz, p_quantities numeric[], p_subjects text[], p_instants timestamptz[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  v numeric;
+  newest timestamptz;
+begin
+  case p_aggregation
+    when 'max' then
+      select max(q) into v from unnest(p_quantities) q;
+    when 'last' then
+      select q, i into v, newest from unnest(p_quantities, p_instants) x(q, i) order by i desc, q desc limit 1;
+    else
+      with made as (
+        insert into tenantry.usage_subjects (tenant_id, scope_id, metric, period, period_start, subject)
+          select distinct p_tenant, p_scope, p_metric, p_period, p_start, s from unnest(p_subjects) s order by s
+          on conflict do nothing returning 1)
+      select count(*) into v from made;
+  end case;
+  if p_key then
+    insert into tenantry.usage_key_periods as p (tenant_id, api_key_id, metric, period, period_start, period_end, value, events, last_at)
+      values (p_tenant, p_scope, p_metric, p_period, p_start, p_end, v, cardinality(p_quantities), newest)
+      on conflict (tenant_id, api_key_id, metric, period, period_start) do update set events = p.events + excluded.events,
+        value = case p_aggregation when 'max' then greatest(p.value, excluded.value) when 'unique' then p.value + excluded.value
+          else case when p.last_at > excluded.last_at then p.value else excluded.value end end,
+        last_at = greatest(p.last_at, excluded.last_at);
+  else
+    insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, last_at)
+      values (p_tenant, p_scope, p_metric, p_period, p_start, p_end, v, cardinality(p_quantities), newest)
+      on conflict (tenant_id, namespace_id, metric, period, period_start) do update set events = p.events + excluded.events,
+        value = case p_aggregation when 'max' then greatest(p.value, excluded.value) when 'unique' then p.value + excluded.value
+          else case when p.last_at > excluded.last_at then p.value else excluded.value end end,
+        last_at = greatest(p.last_at, excluded.last_at);
+  end if;
+end $$;
+
+-- Keys, and metrics that are not added up: apart, so that the usual batch pays nothing for them.
+create function tenantry.count_usage_rest(p_tenants uuid[], p_namespaces uuid[], p_keys uuid[], p_metrics text[], p_aggregations text[],
+  p_slots timestamptz[], p_day_starts timestamptz[], p_day_ends timestamptz[], p_month_starts timestamptz[], p_month_ends timestamptz[],
+  p_lanes integer[], p_offsets integer[], p_quantities numeric[], p_subjects text[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  nil constant uuid := '00000000-0000-0000-0000-000000000000';
+  g record;
+begin
+  insert into tenantry.usage_key_periods as p (tenant_id, api_key_id, metric, period, period_start, period_end, value, events)
+    select p_tenants[c.lane], p_keys[c.lane], p_metrics[c.lane], x.period, x.period_start, max(x.period_end),
+      sum(case p_aggregations[c.lane] when 'count' then 1 else coalesce(c.quantity, 1) end), count(*)
+    from unnest(p_lanes, p_quantities) c(lane, quantity)
+    cross join lateral (values ('day', p_day_starts[c.lane], p_day_ends[c.lane]), ('month', p_month_starts[c.lane], p_month_ends[c.lane])) x(period, period_start, period_end)
+    where p_keys[c.lane] is not null and p_aggregations[c.lane] in ('sum', 'count')
+    group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+    on conflict (tenant_id, api_key_id, metric, period, period_start) do update set value = p.value + excluded.value, events = p.events + excluded.events;
+
+  for g in
+    select p_tenants[c.lane] as tenant_id, x.scope, x.of_key, p_metrics[c.lane] as metric, p_aggregations[c.lane] as aggregation,
+      x.period, x.period_start, max(x.period_end) as period_end, array_agg(coalesce(c.quantity, 1)) as quantities,
+      array_agg(c.subject) as subjects, array_agg(p_slots[c.lane] + c.ms * interval '1 millisecond') as instants
+    from unnest(p_lanes, p_offsets, p_quantities, p_subjects) c(lane, ms, quantity, subject)
+    cross join lateral (values (nil, false, 'day', p_day_starts[c.lane], p_day_ends[c.lane]), (nil, false, 'month', p_month_starts[c.lane], p_month_ends[c.lane]),
+      (p_namespaces[c.lane], false, 'day', p_day_starts[c.lane], p_day_ends[c.lane]),
+      (p_namespaces[c.lane], false, 'month', p_month_starts[c.lane], p_month_ends[c.lane]),
+      (p_keys[c.lane], true, 'day', p_day_starts[c.lane], p_day_ends[c.lane]),
+      (p_keys[c.lane], true, 'month', p_month_starts[c.lane], p_month_ends[c.lane])) x(scope, of_key, period, period_start, period_end)
+    where x.scope is not null and p_aggregations[c.lane] in ('max', 'last', 'unique')
+    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7
+  loop
+    perform tenantry.count_usage_gauge(g.tenant_id, g.metric, g.aggregation, g.scope, g.of_key, g.period, g.period_start, g.period_end,
+      g.quantities, g.subjects, g.instants);
+    if not g.of_key and g.scope = nil then
+      perform tenantry.check_usage_alerts(g.tenant_id, g.metric, g.period, g.period_start);
+    end if;
+  end loop;
+end $$;
+
+-- Counts a batch of events in one transaction. Lanes are what events share (organization, namespace, key, metric, quarter
+-- of an hour); p_ids holds one id per line, p_offsets milliseconds from the lane's quarter. Locks in one order, so that
+-- batches wait for one another and never in a circle: accounts, events, counters, each sorted.
+-- A caller in an organization's context counts for it alone; only one without any context carries several.
+-- Empty when all were counted, else a letter per event: c counted, d recorded before, x another event has this id,
+-- t m n k unknown organization, metric, namespace, key, s a subject is missing, o too old, f in the future.
+create function tenantry.count_usage(p_tenants uuid[], p_namespaces uuid[], p_keys uuid[], p_metrics text[], p_slots bigint[],
+  p_lanes integer[], p_ids text, p_offsets integer[], p_quantities numeric[] default null, p_subjects text[] default null) returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
+declare
+  nil constant uuid := '00000000-0000-0000-0000-000000000000';
+  own uuid := tenantry.context_tenant();
+  at timestamptz := clock_timestamp();
+  tenants uuid[];
+  ids text[] := string_to_array(p_ids, E'\n');
+  states text[];
+  aggregations text[];
+  slots timestamptz[];
+  day_starts timestamptz[];
+  day_ends timestamptz[];
+  month_starts timestamptz[];
+  month_ends timestamptz[];
+  closed timestamptz[];
+  sent integer := cardinality(p_lanes);
+  made integer;
+  made_tenants uuid[];
+  made_ids text[];
+  lanes integer[] := p_lanes;
+  offsets integer[] := p_offsets;
+  quantities numeric[] := p_quantities;
+  subjects text[] := p_subjects;
+  answer text := '';
+  due record;
+  i integer;
+begin
+  if own is null and tenantry.current_user_id() is not null
+    or own is not null and exists (select from unnest(p_tenants) t where t is distinct from own)
+    or tenantry.current_namespace() is not null and exists (select from unnest(p_namespaces) n where n is distinct from tenantry.current_namespace()) then
+    raise exception 'usage is counted for the organization and namespace of the context alone' using errcode = '42501';
+  end if;
+  if sent is distinct from cardinality(ids) or sent is distinct from cardinality(p_offsets)
+    or sent <> cardinality(p_quantities) or sent <> cardinality(p_subjects)
+    or exists (select from unnest(p_offsets) o where o is null or o not between 0 and 899999) then
+    raise exception 'the arrays of events do not fit together' using errcode = '22023';
+  end if;
+
+  tenants := array(select distinct t from unnest(p_tenants) t where t is not null order by t);
+  if exists (select from unnest(tenants) t left join tenantry.usage_accounts a on a.tenant_id = t where (a.day_end > at and a.month_end > at) is not true) then
+    perform tenantry.open_usage_accounts(tenants);
+  else
+    perform from tenantry.usage_accounts a where a.tenant_id = any (tenants) order by a.tenant_id for share;
+  end if;
+
+  select array_agg(x.state order by x.lane), array_agg(x.aggregation order by x.lane), array_agg(x.slot order by x.lane),
+      array_agg(x.day_start order by x.lane), array_agg(x.day_end order by x.lane),
+      array_agg(x.month_start order by x.lane), array_agg(x.month_end order by x.lane), array_agg(x.closed_until order by x.lane)
+    into states, aggregations, slots, day_starts, day_ends, month_starts, month_ends, closed
+    from (
+      select l.lane, m.aggregation, s.slot, a.closed_until,
+        case when a.tenant_id is null then 't' when m.name is null then 'm'
+          when l.namespace_id is not null and n.id is null then 'n' when l.key_id is not null and k.id is null then 'k'
+          when s.slot < a.kept_since or s.slot < timestamptz '2000-01-01 00:00Z' then 'o'
+          when s.slot > at + interval '1 hour' then 'f' else 'c' end as state,
+        case when s.slot >= a.day_start and s.slot < a.day_end then a.day_start end as day_start, a.day_end,
+        case when s.slot >= a.month_start and s.slot < a.month_end then a.month_start end as month_start, a.month_end
+      from unnest(p_tenants, p_namespaces, p_keys, p_metrics, p_slots) with ordinality l(tenant_id, namespace_id, key_id, metric, slot, lane)
+      cross join lateral (select to_timestamp(l.slot * 900.0) as slot) s
+      left join tenantry.usage_accounts a on a.tenant_id = l.tenant_id
+      left join tenantry.metrics m on m.name = l.metric collate "C"
+      left join tenantry.namespaces n on n.tenant_id = l.tenant_id and n.id = l.namespace_id
+      left join tenantry.api_keys k on k.tenant_id = l.tenant_id and k.id = l.key_id) x;
+  for i in 1 .. cardinality(states) loop
+    continue when states[i] <> 'c' or (day_starts[i] is not null and month_starts[i] is not null);
+    select e.period_start, e.period_end into day_starts[i], day_ends[i] from tenantry.usage_edges(p_tenants[i], 'day', slots[i]) e;
+    select e.period_start, e.period_end into month_starts[i], month_ends[i] from tenantry.usage_edges(p_tenants[i], 'month', slots[i]) e;
+  end loop;
+
+  with made as (
+    insert into tenantry.usage_events (tenant_id, id, metric, namespace_id, api_key_id, subject, quantity, occurred_at, received_at)
+      select p_tenants[e.lane], e.id, p_metrics[e.lane], p_namespaces[e.lane], p_keys[e.lane], e.subject, coalesce(e.quantity, 1),
+        slots[e.lane] + e.ms * interval '1 millisecond', at
+      from unnest(p_lanes, ids, p_offsets, p_quantities, p_subjects) e(lane, id, ms, quantity, subject)
+      where states[e.lane] = 'c' and (aggregations[e.lane] <> 'unique' or e.subject is not null)
+      order by 1, e.id collate "C"
+      on conflict (tenant_id, id) do nothing
+      returning tenant_id, id)
+  select count(*), array_agg(m.tenant_id), array_agg(m.id) into made, made_tenants, made_ids from made m;
+
+  if made < sent then
+    select string_agg(x.state, '' order by x.place), array_agg(x.lane order by x.place) filter (where x.state = 'c'),
+        array_agg(x.ms order by x.place) filter (where x.state = 'c'), array_agg(x.quantity order by x.place) filter (where x.state = 'c'),
+        array_agg(x.subject order by x.place) filter (where x.state = 'c')
+      into answer, lanes, offsets, quantities, subjects
+      from (
+        select e.place, e.lane, e.ms, e.quantity, e.subject,
+          case when states[e.lane] is null then 'x' when states[e.lane] <> 'c' then states[e.lane]
+            when aggregations[e.lane] = 'unique' and e.subject is null then 's'
+            -- an id that is twice in the batch was inserted once
+            when (p_tenants[e.lane], e.id) in (select m.t, m.id from unnest(made_tenants, made_ids) m(t, id))
+              and row_number() over (partition by p_tenants[e.lane], e.id order by e.place) = 1 then 'c'
+            when u.metric = p_metrics[e.lane] and u.quantity = coalesce(e.quantity, 1) and u.corrects is null
+              and (u.namespace_id, u.api_key_id, u.subject) is not distinct from (p_namespaces[e.lane], p_keys[e.lane], e.subject) then 'd'
+            else 'x' end as state
+        from unnest(p_lanes, ids, p_offsets, p_quantities, p_subjects) with ordinality e(lane, id, ms, quantity, subject, place)
+        left join tenantry.usage_events u on u.tenant_id = p_tenants[e.lane] and u.id = e.id collate "C") x;
+    if lanes is null then
+      return answer;
+    end if;
+  end if;
+
+  for due in
+    with sums as (
+      select c.lane, sum(case aggregations[c.lane] when 'count' then 1 else coalesce(c.quantity, 1) end) as value, count(*) as events
+      from unnest(lanes, quantities) c(lane, quantity)
+      where aggregations[c.lane] in ('sum', 'count')
+      group by c.lane
+    ), kept as (
+      insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events)
+        select p_tenants[s.lane], x.scope, p_metrics[s.lane], x.period, x.period_start, max(x.period_end), sum(s.value), sum(s.events)
+        from sums s
+        cross join lateral (values (nil, 'day', day_starts[s.lane], day_ends[s.lane]), (nil, 'month', month_starts[s.lane], month_ends[s.lane]),
+          (p_namespaces[s.lane], 'day', day_starts[s.lane], day_ends[s.lane]),
+          (p_namespaces[s.lane], 'month', month_starts[s.lane], month_ends[s.lane])) x(scope, period, period_start, period_end)
+        where x.scope is not null
+        group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+        on conflict (tenant_id, namespace_id, metric, period, period_start)
+          do update set value = p.value + excluded.value, events = p.events + excluded.events
+        returning p.tenant_id, p.namespace_id, p.metric, p.period, p.period_start, p.value, p.alert_at, p.alert_checked_at
+    )
+    select k.tenant_id, k.metric, k.period, k.period_start from kept k
+      -- once an hour anyway: plans also change by the calendar
+      where k.namespace_id = nil and (k.alert_at is null or k.value >= k.alert_at or k.alert_checked_at < at - interval '1 hour')
+      order by 1, 2, 3, 4
+  loop
+    perform tenantry.check_usage_alerts(due.tenant_id, due.metric, due.period, due.period_start);
+  end loop;
+
+  if aggregations && array['max', 'last', 'unique'] or exists (select from unnest(p_keys) k where k is not null) then
+    perform tenantry.count_usage_rest(p_tenants, p_namespaces, p_keys, p_metrics, aggregations, slots, day_starts, day_ends,
+      month_starts, month_ends, lanes, offsets, quantities, subjects);
+  end if;
+
+  if exists (select from unnest(slots, closed) x(slot, until) where x.slot < x.until) then
+    insert into tenantry.usage_corrections (tenant_id, namespace_id, metric, day_start, day_end, quantity, events, cause)
+      select p_tenants[c.lane], p_namespaces[c.lane], p_metrics[c.lane], day_starts[c.lane], max(day_ends[c.lane]),
+        sum(case aggregations[c.lane] when 'sum' then coalesce(c.quantity, 1) when 'count' then 1 else 0 end), count(*), 'late'
+      from unnest(lanes, offsets, quantities) c(lane, ms, quantity)
+      where slots[c.lane] + c.ms * interval '1 millisecond' < closed[c.lane]
+      group by 1, 2, 3, 4;
+  end if;
+  return answer;
+end $$;
+
+-- Corrects an event: to another quantity, or away with it (null). The original stays; the difference is a row beside it.
+-- c corrected, d done before, x another event has this id, u unknown event, r retracted before.
+create function tenantry.correct_usage(p_id text, p_event text, p_quantity numeric, p_reason text) returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
+declare
+  nil constant uuid := '00000000-0000-0000-0000-000000000000';
+  t uuid := tenantry.current_tenant();
+  a tenantry.usage_accounts;
+  o tenantry.usage_events;
+  x tenantry.usage_events;
+  m text;
+  held numeric;
+  alive bigint;
+  delta numeric;
+  step integer := case when p_quantity is null then -1 else 0 end;
+  e record;
+begin
+  if t is null then
+    raise exception 'usage is corrected for the organization of the context' using errcode = '42501';
+  end if;
+  select * into a from tenantry.usage_accounts y where y.tenant_id = t for update; -- nobody counts for it meanwhile
+  select * into o from tenantry.usage_events y where y.tenant_id = t and y.id = p_event;
+  if o.id is null or o.corrects is not null
+    or tenantry.current_namespace() is not null and o.namespace_id is distinct from tenantry.current_namespace() then
+    return 'u';
+  end if;
+  select * into x from tenantry.usage_events y where y.tenant_id = t and y.id = p_id;
+  if x.id is not null then
+    return case when x.corrects = p_event and x.events = step then 'd' else 'x' end;
+  end if;
+  select sum(y.quantity), sum(y.events) into held, alive from tenantry.usage_events y where y.tenant_id = t and (y.id = p_event or y.corrects = p_event);
+  if alive <= 0 then
+    return 'r';
+  end if;
+  delta := coalesce(p_quantity, 0) - held;
+  insert into tenantry.usage_events (tenant_id, id, metric, namespace_id, api_key_id, subject, quantity, events, occurred_at, corrects, reason)
+    values (t, p_id, o.metric, o.namespace_id, o.api_key_id, o.subject, delta, step, o.occurred_at, p_event, p_reason);
+  select y.aggregation into m from tenantry.metrics y where y.name = o.metric;
+  if m = 'count' then
+    delta := step;
+  elsif m <> 'sum' then
+    delta := 0;
+  end if;
+
+  for e in
+    select p.period, d.period_start, d.period_end from unnest(array['day', 'month']) p(period)
+      cross join lateral tenantry.usage_edges(t, p.period, o.occurred_at) d order by 1
+  loop
+    if m in ('sum', 'count') then
+      update tenantry.usage_periods p set value = p.value + delta, events = p.events + step
+        where p.tenant_id = t and p.namespace_id in (nil, o.namespace_id) and p.metric = o.metric and p.period = e.period and p.period_start = e.period_start;
+      update tenantry.usage_key_periods p set value = p.value + delta, events = p.events + step
+        where p.tenant_id = t and p.api_key_id = o.api_key_id and p.metric = o.metric and p.period = e.period and p.period_start = e.period_start;
+    else
+      perform tenantry.recount_usage(t, o.metric, e.period_start, e.period_end);
+    end if;
+    perform tenantry.check_usage_alerts(t, o.metric, e.period, e.period_start);
+    if e.period = 'day' and o.occurred_at < a.closed_until then
+      insert into tenantry.usage_corrections (tenant_id, namespace_id, metric, day_start, day_end, quantity, events, cause)
+        values (t, o.namespace_id, o.metric, e.period_start, e.period_end, delta, step, case step when 0 then 'amended' else 'retracted' end);
+    end if;
+  end loop;
+  return 'c';
+end $$;
+
+-- ── the ledger against the counters ─────────────────────────────────────────────────────────────────────────────────
+
+-- What the counters of an organization ought to be, from its events. A range names whole periods; without, all that is kept.
+create function tenantry.usage_from_ledger(p_tenant uuid, p_metric text default null, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity')
+returns table (of_key boolean, scope_id uuid, metric text, period text, period_start timestamptz, period_end timestamptz,
+  value numeric, events bigint, last_at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+  with raw as (
+    select coalesce(y.corrects, y.id) as id, y.metric, y.namespace_id, y.api_key_id, y.subject, y.quantity, y.events, y.occurred_at,
+      date_bin('15 minutes', y.occurred_at, timestamptz 'epoch') as slot, m.aggregation
+    from tenantry.usage_events y join tenantry.metrics m on m.name = y.metric
+    where y.tenant_id = p_tenant and y.occurred_at >= p_from and y.occurred_at < p_to and (p_metric is null or y.metric = p_metric collate "C")
+  ), counted as (
+    select r.metric, r.namespace_id, r.api_key_id, r.slot, r.aggregation, null::text as subject, null::timestamptz as occurred_at,
+      sum(case r.aggregation when 'count' then r.events else r.quantity end) as quantity, sum(r.events) as events
+    from raw r where r.aggregation in ('sum', 'count') group by 1, 2, 3, 4, 5
+    union all
+    select r.metric, r.namespace_id, r.api_key_id, r.slot, r.aggregation, r.subject, r.occurred_at, sum(r.quantity), sum(r.events)
+    from raw r where r.aggregation not in ('sum', 'count') group by r.id, 1, 2, 3, 4, 5, 6, 7
+    having sum(r.events) > 0
+  ), edges as (
+    select s.slot, p.period, d.period_start, d.period_end
+    from (select distinct c.slot from counted c) s
+    cross join unnest(array['day', 'month']) p(period)
+    cross join lateral tenantry.usage_edges(p_tenant, p.period, s.slot) d
+  )
+  select x.of_key, x.scope_id, c.metric, d.period, d.period_start, max(d.period_end),
+    case when c.aggregation in ('sum', 'count') then sum(c.quantity) when c.aggregation = 'max' then max(c.quantity)
+      when c.aggregation = 'unique' then count(distinct c.subject)
+      else (array_agg(c.quantity order by c.occurred_at desc, c.quantity desc))[1] end,
+    sum(c.events)::bigint, case c.aggregation when 'last' then max(c.occurred_at) end
+  from counted c
+  join edges d on d.slot = c.slot
+  cross join lateral (values (false, '00000000-0000-0000-0000-000000000000'::uuid), (false, c.namespace_id), (true, c.api_key_id)) x(of_key, scope_id)
+  where x.scope_id is not null
+  group by x.of_key, x.scope_id, c.metric, c.aggregation, d.period, d.period_start;
+end $$;
+
+-- Where the two differ. Periods that reach before what is kept are left out: their events are gone, their counters stay.
+create function tenantry.usage_differences(p_tenant uuid, p_metric text default null, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity')
+returns table (of_key boolean, scope_id uuid, metric text, period text, period_start timestamptz, period_end timestamptz,
+  counted_value numeric, ledger_value numeric, counted_events bigint, ledger_events bigint, last_at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+  select coalesce(l.of_key, c.of_key), coalesce(l.scope_id, c.scope_id), coalesce(l.metric, c.metric), coalesce(l.period, c.period),
+    coalesce(l.period_start, c.period_start), coalesce(l.period_end, c.period_end), c.value, coalesce(l.value, 0), c.events, coalesce(l.events, 0), l.last_at
+  from tenantry.usage_from_ledger(p_tenant, p_metric, p_from, p_to) l
+  full join (
+    select false as of_key, p.namespace_id as scope_id, p.metric, p.period, p.period_start, p.period_end, p.value, p.events from tenantry.usage_periods p
+      where p.tenant_id = p_tenant and p.period_start >= p_from and p.period_end <= p_to and (p_metric is null or p.metric = p_metric collate "C")
+    union all
+    select true, p.api_key_id, p.metric, p.period, p.period_start, p.period_end, p.value, p.events from tenantry.usage_key_periods p
+      where p.tenant_id = p_tenant and p.period_start >= p_from and p.period_end <= p_to and (p_metric is null or p.metric = p_metric collate "C")
+  ) c on c.of_key = l.of_key and c.scope_id = l.scope_id and c.metric = l.metric and c.period = l.period and c.period_start = l.period_start
+  where (coalesce(c.value, 0), coalesce(c.events, 0)) <> (coalesce(l.value, 0), coalesce(l.events, 0))
+    and coalesce(l.period_start, c.period_start) >= (select a.kept_since from tenantry.usage_accounts a where a.tenant_id = p_tenant);
+end $$;
+
+-- Makes the counters what the ledger says and returns how many were not.
+create function tenantry.recount_usage(p_tenant uuid, p_metric text default null, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity') returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  d record;
+  changed bigint := 0;
+begin
+  perform from tenantry.usage_accounts a where a.tenant_id = p_tenant for update;
+  for d in select * from tenantry.usage_differences(p_tenant, p_metric, p_from, p_to) x order by x.of_key, x.scope_id, x.metric, x.period, x.period_start loop
+    if d.of_key then
+      insert into tenantry.usage_key_periods as p (tenant_id, api_key_id, metric, period, period_start, period_end, value, events, last_at)
+        values (p_tenant, d.scope_id, d.metric, d.period, d.period_start, d.period_end, d.ledger_value, d.ledger_events, d.last_at)
+        on conflict (tenant_id, api_key_id, metric, period, period_start) do update set value = excluded.value, events = excluded.events, last_at = excluded.last_at;
+    else
+      insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, last_at)
+        values (p_tenant, d.scope_id, d.metric, d.period, d.period_start, d.period_end, d.ledger_value, d.ledger_events, d.last_at)
+        on conflict (tenant_id, namespace_id, metric, period, period_start) do update set value = excluded.value, events = excluded.events,
+          last_at = excluded.last_at, alert_at = null;
+    end if;
+    changed := changed + 1;
+  end loop;
+  -- whom "unique" counted, again
+  delete from tenantry.usage_subjects s using tenantry.metrics m
+    where s.tenant_id = p_tenant and m.name = s.metric and (p_metric is null or s.metric = p_metric collate "C") and s.period_start >= p_from and s.period_start < p_to
+      and s.period_start >= (select a.kept_since from tenantry.usage_accounts a where a.tenant_id = p_tenant);
+  insert into tenantry.usage_subjects (tenant_id, scope_id, metric, period, period_start, subject)
+    select distinct p_tenant, x.scope_id, e.metric, p.period, d.period_start, e.subject
+    from (
+      select y.metric, y.namespace_id, y.api_key_id, y.subject, y.occurred_at from tenantry.usage_events y
+        join tenantry.metrics m on m.name = y.metric and m.aggregation = 'unique'
+        where y.tenant_id = p_tenant and y.corrects is null and y.occurred_at >= p_from and y.occurred_at < p_to and (p_metric is null or y.metric = p_metric collate "C")
+          and not exists (select from tenantry.usage_events r where r.tenant_id = p_tenant and r.corrects = y.id and r.events < 0)
+    ) e
+    cross join lateral (values ('00000000-0000-0000-0000-000000000000'::uuid), (e.namespace_id), (e.api_key_id)) x(scope_id)
+    cross join unnest(array['day', 'month']) p(period)
+    cross join lateral tenantry.usage_edges(p_tenant, p.period, e.occurred_at) d
+    where x.scope_id is not null and d.period_start >= p_from
+    on conflict do nothing;
+  return changed;
+end $$;
+
+-- ── what limits, bills and operators call: as the owner ─────────────────────────────────────────────────────────────
+
+create function tenantry.usage_value(p_tenant uuid, p_namespace uuid, p_metric text, p_period text, p_at timestamptz) returns numeric
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce((
+    select case when x.period_end > p_at then x.value end from (
+      select p.value, p.period_end from tenantry.usage_periods p
+      where p.tenant_id = p_tenant and p.namespace_id = coalesce(p_namespace, '00000000-0000-0000-0000-000000000000')
+        and p.metric = p_metric collate "C" and p.period = p_period and p.period_start <= p_at
+      order by p.period_start desc limit 1) x), 0);
+end $$;
+comment on function tenantry.usage_value(uuid, uuid, text, text, timestamptz) is
+  'What an organization (namespace null or nil) or a namespace used of a metric in the day or month around an instant. For functions of the owner.';
+
+-- Of any range: whole days from their counters, what sticks out from the ledger.
+create function tenantry.usage_between(p_tenant uuid, p_namespace uuid, p_metric text, p_from timestamptz, p_to timestamptz) returns numeric
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  nil constant uuid := '00000000-0000-0000-0000-000000000000';
+  scope uuid := coalesce(p_namespace, nil);
+  m text := (select y.aggregation from tenantry.metrics y where y.name = p_metric);
+  first_day timestamptz;
+  last_day timestamptz;
+begin
+  if p_to <= p_from then
+    return 0;
+  end if;
+  if m in ('sum', 'count') then
+    select case when d.period_start = p_from then p_from else least(d.period_end, p_to) end into first_day from tenantry.usage_edges(p_tenant, 'day', p_from) d;
+    select greatest(d.period_start, first_day) into last_day from tenantry.usage_edges(p_tenant, 'day', p_to) d;
+    return (
+      select coalesce(sum(p.value), 0) from tenantry.usage_periods p
+        where p.tenant_id = p_tenant and p.namespace_id = scope and p.metric = p_metric collate "C" and p.period = 'day'
+          and p.period_start >= first_day and p.period_start < last_day
+      ) + (
+      select coalesce(sum(case m when 'count' then e.events else e.quantity end), 0) from tenantry.usage_events e
+        where e.tenant_id = p_tenant and e.metric = p_metric collate "C" and (scope = nil or e.namespace_id = scope)
+          and (e.occurred_at >= p_from and e.occurred_at < first_day or e.occurred_at >= last_day and e.occurred_at < p_to));
+  end if;
+  return (
+    select coalesce(case m when 'max' then max(x.q) when 'unique' then count(distinct x.subject) else (array_agg(x.q order by x.at desc, x.q desc))[1] end, 0)
+    from (
+      select sum(e.quantity) as q, min(e.occurred_at) as at, min(e.subject) as subject from tenantry.usage_events e
+        where e.tenant_id = p_tenant and e.metric = p_metric collate "C" and (scope = nil or e.namespace_id = scope)
+          and e.occurred_at >= p_from and e.occurred_at < p_to
+        group by coalesce(e.corrects, e.id) having sum(e.events) > 0) x);
+end $$;
+comment on function tenantry.usage_between(uuid, uuid, text, timestamptz, timestamptz) is 'What was used in [from, to), whatever days and months are. For functions of the owner.';
+
+-- Called by the transaction that bills: whatever was counted before it is in the bill, whatever comes after is a correction.
+create function tenantry.close_usage(p_tenant uuid, p_until timestamptz) returns timestamptz language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+declare
+  until timestamptz;
+begin
+  perform tenantry.open_usage_accounts(array[p_tenant]);
+  update tenantry.usage_accounts a set closed_until = greatest(a.closed_until, p_until) where a.tenant_id = p_tenant returning a.closed_until into until;
+  return until;
+end $$;
+comment on function tenantry.close_usage(uuid, timestamptz) is
+  'Waits for those who are counting for the organization, then closes [.., until): read usage after it, in the same transaction.';
+
+create function tenantry.settle_usage_corrections(p_tenant uuid, p_ids uuid[], p_by uuid) returns bigint language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+declare
+  settled bigint;
+begin
+  update tenantry.usage_corrections c set settled_at = clock_timestamp(), settled_by = p_by
+    where c.tenant_id = p_tenant and c.id = any (p_ids) and c.settled_at is null;
+  get diagnostics settled = row_count;
+  return settled;
+end $$;
+
+-- A step of pruning: first nothing older is taken any more, then what is older goes, a few thousand at a time.
+create function tenantry.prune_usage(p_tenant uuid, p_before timestamptz, p_limit integer) returns bigint language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+declare
+  horizon timestamptz := date_trunc('hour', p_before, 'UTC');
+  gone bigint;
+begin
+  update tenantry.usage_accounts a set kept_since = horizon where a.tenant_id = p_tenant and a.kept_since < horizon;
+  delete from tenantry.usage_events e where e.tenant_id = p_tenant and e.id in (
+    select x.id from tenantry.usage_events x where x.tenant_id = p_tenant and x.occurred_at < horizon order by x.occurred_at limit p_limit);
+  get diagnostics gone = row_count;
+  delete from tenantry.usage_subjects s where s.tenant_id = p_tenant and s.period_start < horizon - interval '32 days';
+  return gone;
+end $$;
+
+-- A limit or plan has changed: what is due under the new one is told at once, and when to look next is found out anew.
+create function tenantry.refresh_usage_alerts(p_tenant uuid) returns void language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+declare
+  c record;
+begin
+  perform from tenantry.usage_accounts a where a.tenant_id = p_tenant for update;
+  if not found then
+    return;
+  end if;
+  for c in select p.metric, p.period, p.period_start from tenantry.usage_periods p
+    where p.tenant_id = p_tenant and p.namespace_id = '00000000-0000-0000-0000-000000000000' and p.period_end > clock_timestamp()
+    order by 1, 2, 3
+  loop
+    perform tenantry.check_usage_alerts(p_tenant, c.metric, c.period, c.period_start);
+  end loop;
+end $$;
+
+create function tenantry.usage_limits_changed() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+declare
+  t uuid := case tg_op when 'DELETE' then old.tenant_id else new.tenant_id end;
+begin
+  if exists (select from tenantry.organizations o where o.id = t) then
+    perform tenantry.refresh_usage_alerts(t);
+  end if;
+  return null;
+end $$;
+create trigger usage_limits after insert or update or delete on tenantry.custom_prices
+  for each row execute function tenantry.usage_limits_changed();
+create trigger usage_limits after insert or update on tenantry.subscriptions
+  for each row execute function tenantry.usage_limits_changed();
+create trigger usage_limits after insert or update on tenantry.subscription_phases
+  for each row execute function tenantry.usage_limits_changed();
+create trigger usage_limits after insert or update or delete on tenantry.usage_alert_levels
+  for each row execute function tenantry.usage_limits_changed();
+
+-- ── policies and grants: events and counters are written by functions alone ─────────────────────────────────────────
+
+-- The organization's own code (a context without user, key or end user), and whoever holds usage.read.
+create function tenantry.caller_reads_usage() returns boolean language plpgsql stable parallel safe cost 1000
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return tenantry.caller_principals() = array[tenantry.context_tenant()] or tenantry.caller_can('usage.read');
+end $$;
+
+do $$
+declare
+  name text;
+  confined constant text := ' and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()))';
+begin
+  foreach name in array array['tenantry.usage_accounts', 'tenantry.usage_zones', 'tenantry.usage_events', 'tenantry.usage_periods',
+    'tenantry.usage_key_periods', 'tenantry.usage_subjects', 'tenantry.usage_alert_levels', 'tenantry.usage_alerts', 'tenantry.usage_corrections']
+  loop
+    execute format('alter table %s enable row level security', name);
+    execute format('create policy tenantry_floor on %s as restrictive for all to public
+      using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant())', name);
+    if name not like '%subjects' then
+      execute format('create policy tenantry_access_select on %s for select to public using ((select tenantry.caller_reads_usage())%s)', name,
+        case when name ~ '(events|usage_periods|corrections)$' then confined end);
+    end if;
+  end loop;
+end $$;
+create policy tenantry_access_write on tenantry.usage_alert_levels for all to public
+  using ((select tenantry.caller_can('usage.write'))) with check ((select tenantry.caller_can('usage.write')));
+
+grant select on tenantry.metrics, tenantry.usage_accounts, tenantry.usage_zones, tenantry.usage_events, tenantry.usage_periods,
+  tenantry.usage_key_periods, tenantry.usage_alert_levels, tenantry.usage_alerts, tenantry.usage_corrections to tenantry_app;
+grant insert, delete, update (levels) on tenantry.usage_alert_levels to tenantry_app;
+grant execute on function tenantry.count_usage(uuid[], uuid[], uuid[], text[], bigint[], integer[], text, integer[], numeric[], text[]),
+  tenantry.correct_usage(text, text, numeric, text), tenantry.period_edges(text, text, timestamptz), tenantry.first_instant(text, timestamp),
+  tenantry.usage_edges(uuid, text, timestamptz), tenantry.caller_reads_usage() to tenantry_app, tenantry_operator;

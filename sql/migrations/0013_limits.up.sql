@@ -24,6 +24,8 @@ comment on table tenantry.limits is 'An organization''s own limits (by its own p
 comment on column tenantry.limits.quantity is 'Null is unlimited.';
 comment on column tenantry.limits.hard is 'Refuse beyond it; else only count the overage.';
 create trigger touch before update on tenantry.limits for each row execute function tenantry.touch_updated_at();
+create trigger usage_limits after insert or update or delete on tenantry.limits
+  for each row execute function tenantry.usage_limits_changed();
 
 -- What end users with a limit have used; organizations, namespaces and keys are counted by usage itself.
 create table tenantry.limit_counters (
@@ -37,7 +39,7 @@ create table tenantry.limit_counters (
   constraint limit_counters_principal_id_fkey foreign key (tenant_id, principal_id) references tenantry.principals (tenant_id, id) on delete cascade
 );
 
--- No foreign keys to what a reservation counts against: it lives for minutes, and only limit_reserve() writes it.
+-- No foreign keys to what a reservation counts against: it lives for minutes, and only limit_take() writes it.
 create table tenantry.limit_reservations (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   id uuid not null default tenantry.uuidv7(),
@@ -148,10 +150,11 @@ begin
   used := coalesce(used, 0);
 end $$;
 
--- Admits a quantity against every limit of the request at once, or against none. A probe only looks.
-create function tenantry.limit_reserve(p_metric text, p_quantity numeric, p_namespace uuid, p_api_key uuid, p_end_user uuid,
-  p_ttl interval, p_probe boolean, out allowed boolean, out reservation_id uuid, out reserved_at timestamptz,
-  out overage numeric, out scopes jsonb)
+-- Admits a quantity against every limit of the request at once, or against none. To 'look' changes nothing; to 'reserve'
+-- holds the place until limit_commit() or its end; to 'consume' counts it as usage in this very transaction, once per event.
+create function tenantry.limit_take(p_mode text, p_metric text, p_quantity numeric, p_namespace uuid, p_api_key uuid, p_end_user uuid,
+  p_ttl interval, p_event text, out allowed boolean, out reservation_id uuid, out reserved_at timestamptz,
+  out overage numeric, out answer text, out scopes jsonb)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
@@ -167,15 +170,18 @@ begin
   if n is distinct from coalesce(tenantry.current_namespace(), n) then
     raise exception 'this context is confined to another namespace' using errcode = '42501';
   end if;
-  if n is not null and not tenantry.namespace_usable(t, n) then
-    raise exception 'the namespace is unknown, inactive or not allowed' using errcode = 'TN001';
-  end if;
-  if p_api_key is not null and not exists (select 1 from tenantry.api_keys k where k.tenant_id = t and k.id = p_api_key)
-    or p_end_user is not null and not exists (select 1 from tenantry.end_users e where e.tenant_id = t and e.id = p_end_user) then
-    raise exception 'the key or end user is unknown' using errcode = 'TN002';
+  answer := case
+    when not exists (select from tenantry.metrics m where m.name = p_metric collate "C") then 'm'
+    when n is not null and not exists (select from tenantry.namespaces x where x.tenant_id = t and x.id = n) then 'n'
+    when n is not null and not tenantry.namespace_usable(t, n) then 'i'
+    when p_api_key is not null and not exists (select from tenantry.api_keys k where k.tenant_id = t and k.id = p_api_key) then 'k'
+    when p_end_user is not null and not exists (select from tenantry.end_users e where e.tenant_id = t and e.id = p_end_user) then 'e'
+  end;
+  if answer is not null then
+    return;
   end if;
 
-  if not p_probe then
+  if p_mode <> 'look' then
     -- always in this order: organization, namespace, key, end user
     for l in select distinct e.place, e.scope_id from tenantry.effective_limits(p_metric, n, p_api_key, p_end_user) e
       where e.quantity is not null order by e.place
@@ -203,38 +209,54 @@ begin
     end if;
   end loop;
 
-  if not allowed then
+  if p_mode = 'consume' and (allowed or exists (select from tenantry.usage_events u where u.tenant_id = t and u.id = p_event collate "C")) then
+    -- what was counted before is not refused when it is sent again
+    answer := coalesce(nullif(tenantry.count_usage(array[t], array[n], array[p_api_key], array[p_metric],
+      array[floor(extract(epoch from limit_take.reserved_at) / 900)::bigint], array[1], p_event,
+      array[floor(extract(epoch from limit_take.reserved_at) * 1000 - floor(extract(epoch from limit_take.reserved_at) / 900) * 900000)::integer],
+      array[p_quantity], array[p_end_user::text]), ''), 'c');
+    allowed := answer in ('c', 'd');
+    if answer = 'c' and p_end_user is not null then
+      perform tenantry.count_end_user(t, p_end_user, p_metric, p_quantity, limit_take.reserved_at);
+    end if;
+  end if;
+  if not allowed or answer = 'd' then
     overage := 0;
-  elsif not p_probe then
+  end if;
+  if allowed and p_mode = 'reserve' then
     delete from tenantry.limit_reservations r
-      where (r.tenant_id, r.id) in (
-        select x.tenant_id, x.id from tenantry.limit_reservations x
-        where x.tenant_id = t and x.metric = p_metric and x.expires_at < limit_reserve.reserved_at - interval '1 day' limit 100 for update skip locked);
+      where r.tenant_id = t and r.id in (
+        select x.id from tenantry.limit_reservations x
+        where x.tenant_id = t and x.metric = p_metric and x.expires_at < limit_take.reserved_at - interval '1 day' limit 100 for update skip locked);
     insert into tenantry.limit_reservations (tenant_id, metric, quantity, namespace_id, api_key_id, end_user_id, reserved_at, expires_at)
-      values (t, p_metric, p_quantity, n, p_api_key, p_end_user, limit_reserve.reserved_at, limit_reserve.reserved_at + p_ttl)
+      values (t, p_metric, p_quantity, n, p_api_key, p_end_user, limit_take.reserved_at, limit_take.reserved_at + p_ttl)
       returning id into reservation_id;
   end if;
 end $$;
 
--- Ends a reservation whose usage has been recorded; an end user with a limit is counted here. False: it was ended before.
+create function tenantry.count_end_user(p_tenant uuid, p_end_user uuid, p_metric text, p_quantity numeric, p_at timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into tenantry.limit_counters as c (tenant_id, principal_id, metric, period, period_start, quantity)
+    select p_tenant, l.principal_id, l.metric, l.period, e.period_start, p_quantity
+    from tenantry.limits l cross join lateral tenantry.usage_edges(p_tenant, l.period, p_at) e
+    where l.tenant_id = p_tenant and l.metric = p_metric and l.principal_id = p_end_user
+    order by l.period
+    on conflict (tenant_id, principal_id, metric, period, period_start) do update set quantity = c.quantity + excluded.quantity;
+end $$;
+
+-- Ends a reservation, in the transaction that counts its usage. False: it was ended before.
 create function tenantry.limit_commit(p_id uuid, p_quantity numeric) returns boolean language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
-  t uuid := tenantry.current_tenant();
   r tenantry.limit_reservations;
 begin
-  delete from tenantry.limit_reservations x where x.tenant_id = t and x.id = p_id returning x.* into r;
-  if r.id is null then
-    return false;
+  delete from tenantry.limit_reservations x where x.tenant_id = tenantry.current_tenant() and x.id = p_id returning x.* into r;
+  if r.id is not null and r.end_user_id is not null then
+    perform tenantry.count_end_user(r.tenant_id, r.end_user_id, r.metric, p_quantity, r.reserved_at);
   end if;
-  insert into tenantry.limit_counters as c (tenant_id, principal_id, metric, period, period_start, quantity)
-    select t, l.principal_id, l.metric, l.period, e.period_start, p_quantity
-    from tenantry.limits l
-    cross join lateral tenantry.usage_edges(t, l.period, r.reserved_at) e
-    where l.tenant_id = t and l.metric = r.metric and l.principal_id = r.end_user_id
-    order by l.period
-    on conflict (tenant_id, principal_id, metric, period, period_start) do update set quantity = c.quantity + excluded.quantity;
-  return true;
+  return r.id is not null;
 end $$;
 
 create function tenantry.limit_release(p_id uuid) returns boolean language plpgsql volatile security definer
@@ -270,44 +292,64 @@ comment on table tenantry.rate_states is 'GCRA: the theoretical arrival time per
 create function tenantry.rate_clock() returns double precision language sql volatile parallel safe
   return (extract(epoch from clock_timestamp()) - 1767225600) * 1000;
 
--- Takes from every key or from none. The server's clock and its row locks in one order: exact over any number of nodes.
-create function tenantry.rate_take(p_keys text[], p_intervals double precision[], p_bursts double precision[], p_costs double precision[])
-returns table (place bigint, ok boolean, remaining double precision, retry_after_ms double precision, reset_ms double precision)
+-- Decides requests one after another over arrival times that are in hand. Those of a group stand together: all or none.
+create function tenantry.rate_decide(p_at double precision, p_groups integer[], p_slots integer[], p_steps double precision[],
+  p_bursts double precision[], p_costs double precision[], inout tats double precision[], out allowed boolean[], out ahead double precision[])
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp as $$
+declare
+  n constant integer := cardinality(p_groups);
+  i integer := 1;
+  j integer;
+  ok boolean;
+begin
+  allowed := '{}';
+  ahead := '{}';
+  while i <= n loop
+    j := i;
+    ok := true;
+    while p_groups[j] = p_groups[i] loop
+      -- a hundredth of a request forgives what the arithmetic loses
+      ok := ok and greatest(tats[p_slots[j]] - p_at, 0) + p_costs[j] * p_steps[j] <= (p_bursts[j] + 0.01) * p_steps[j];
+      j := j + 1;
+    end loop;
+    while i < j loop
+      if ok then
+        tats[p_slots[i]] := greatest(tats[p_slots[i]], p_at) + p_costs[i] * p_steps[i];
+      end if;
+      ahead[i] := greatest(tats[p_slots[i]] - p_at, 0);
+      i := i + 1;
+    end loop;
+    allowed := allowed || ok;
+  end loop;
+end $$;
+
+-- Takes for each group from all of its keys or from none. The server's clock, and its row locks in one order: exact over
+-- any number of nodes. p_slots points into p_keys, which names each key once.
+create function tenantry.rate_take(p_keys text[], p_groups integer[], p_slots integer[], p_steps double precision[],
+  p_bursts double precision[], p_costs double precision[], out allowed boolean[], out ahead double precision[])
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
-  n integer := cardinality(p_keys);
-  locked integer;
-  at double precision;
-  refused boolean;
+  tats double precision[];
+  d record;
 begin
-  at := tenantry.rate_clock();
+  select array_agg(coalesce(s.tat, 0) order by k.place) into tats
+    from unnest(p_keys) with ordinality k (key, place) left join tenantry.rate_states s on s.key = k.key collate "C";
+  d := tenantry.rate_decide(tenantry.rate_clock(), p_groups, p_slots, p_steps, p_bursts, p_costs, tats);
   -- An arrival time only grows: what is refused by the one that everybody sees is refused for good, without a lock.
-  select bool_or(greatest(s.tat, at) + q.cost * q.step - at > (q.burst + 0.01) * q.step) into refused
-    from unnest(p_keys, p_intervals, p_bursts, p_costs) q (key, step, burst, cost) join tenantry.rate_states s on s.key = q.key;
-  if refused is not true then
+  if true = any (d.allowed) then
     loop
       insert into tenantry.rate_states (key, tat) select k, 0 from unnest(p_keys) k order by k collate "C" on conflict (key) do nothing;
-      select count(*) into locked from (
-        select from tenantry.rate_states s where s.key = any (p_keys) order by s.key for update) x;
-      exit when locked = n; -- else the sweep took one between the two
+      select array_agg(x.tat order by array_position(p_keys, x.key)) into tats from (
+        select s.key, s.tat from tenantry.rate_states s where s.key = any (p_keys) order by s.key for update) x;
+      exit when cardinality(tats) = cardinality(p_keys); -- else the sweep took one between the two
     end loop;
-    at := tenantry.rate_clock();
-    select bool_or(greatest(s.tat, at) + q.cost * q.step - at > (q.burst + 0.01) * q.step) into refused
-      from unnest(p_keys, p_intervals, p_bursts, p_costs) q (key, step, burst, cost) join tenantry.rate_states s on s.key = q.key;
-    if refused is not true then
-      update tenantry.rate_states s set tat = greatest(s.tat, at) + q.cost * q.step
-        from unnest(p_keys, p_intervals, p_costs) q (key, step, cost) where s.key = q.key;
-    end if;
+    d := tenantry.rate_decide(tenantry.rate_clock(), p_groups, p_slots, p_steps, p_bursts, p_costs, tats);
+    update tenantry.rate_states s set tat = q.tat from unnest(p_keys, d.tats) q (key, tat) where s.key = q.key collate "C" and s.tat < q.tat;
   end if;
-  return query
-    select q.place, greatest(s.tat, at) + case when refused then q.cost else 0 end * q.step - at <= (q.burst + 0.01) * q.step,
-      greatest(0, floor(q.burst + 0.01 - greatest(coalesce(s.tat, 0) - at, 0) / q.step)),
-      case when refused then greatest(0, greatest(coalesce(s.tat, 0), at) + (q.cost - q.burst) * q.step - at) else 0 end,
-      greatest(coalesce(s.tat, 0) - at, 0)
-    from unnest(p_keys, p_intervals, p_bursts, p_costs) with ordinality q (key, step, burst, cost, place)
-    left join tenantry.rate_states s on s.key = q.key
-    order by q.place;
+  allowed := d.allowed;
+  ahead := d.ahead;
 end $$;
 
 -- Deletes states that mean nothing any more from a few pages; nobody waits for it, and it waits for nobody.
@@ -333,6 +375,14 @@ begin atomic
   delete from tenantry.rate_states where key = any (p_keys);
 end;
 
+-- The rate that the organization's plan grants under a name.
+create function tenantry.tenant_rate(p_name text) returns table (max_requests integer, period_ms bigint, burst integer)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return query select r.max_requests, r.period_ms, r.burst from tenantry.plan_rate(tenantry.current_tenant(), p_name) r;
+end $$;
+
 -- ── policies and grants ─────────────────────────────────────────────────────────────────────────────────────────────
 
 alter table tenantry.limits enable row level security;
@@ -357,9 +407,9 @@ alter table tenantry.limit_gates enable row level security;
 create policy tenantry_floor on tenantry.limit_gates as restrictive for all to public
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
 
-grant execute on function tenantry.limit_reserve(text, numeric, uuid, uuid, uuid, interval, boolean), tenantry.limit_commit(uuid, numeric),
-  tenantry.limit_release(uuid), tenantry.limit_extend(uuid, interval),
-  tenantry.rate_take(text[], double precision[], double precision[], double precision[]), tenantry.rate_sweep(integer),
+grant execute on function tenantry.limit_take(text, text, numeric, uuid, uuid, uuid, interval, text), tenantry.limit_commit(uuid, numeric),
+  tenantry.limit_release(uuid), tenantry.limit_extend(uuid, interval), tenantry.tenant_rate(text),
+  tenantry.rate_take(text[], integer[], integer[], double precision[], double precision[], double precision[]), tenantry.rate_sweep(integer),
   tenantry.rate_forget(text[]) to tenantry_app, tenantry_operator;
 grant select on tenantry.limits, tenantry.limit_counters, tenantry.limit_reservations to tenantry_app;
 grant insert (tenant_id, principal_id, metric, period, quantity, hard), delete, update (quantity, hard) on tenantry.limits to tenantry_app;

@@ -119,6 +119,8 @@ export function createProviderClient({ timeoutSeconds, foreign }: ProviderClient
       speak(provider, async (client, configuration) => {
         const [state, verifier, nonce] = [client.randomState(), client.randomPKCECodeVerifier(), client.randomNonce()];
         const url = client.buildAuthorizationUrl(configuration, {
+          // a refresh token is given after consent only (OpenID Connect Core, section 11)
+          ...(scopes.includes('offline_access') ? { prompt: 'consent' } : {}),
           ...provider.authorizationParameters,
           ...parameters,
           redirect_uri: redirectUri,

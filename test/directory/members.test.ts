@@ -177,7 +177,12 @@ describe('D9, A1: members', () => {
     const userId = await a.member();
     await a.as(userId, async () => {
       await f.kernel.query(
-        `insert into tenantry.oauth_tokens (tenant_id, user_id, access_token, refresh_token, expires_at, scopes) values ($1, $2, 'a', 'r', now(), '{mail}')`,
+        `insert into tenantry.data_keys (tenant_id, version, key_id, wrapped) values ($1, 1, 'k1', decode(repeat('00', 61), 'hex'))`,
+        [a.tenantId],
+      );
+      await f.kernel.query(
+        `insert into tenantry.oauth_tokens (tenant_id, user_id, access_token, refresh_token, expires_at, scopes)
+         values ($1, $2, 'v1.1.' || repeat('A', 40), 'v1.1.' || repeat('B', 40), now(), '{mail}')`,
         [a.tenantId, userId],
       );
       await f.kernel.query('insert into tenantry.sync_state (tenant_id, user_id) values ($1, $2)', [

@@ -267,7 +267,12 @@ describe('D9, A3: organizations', () => {
         await f.catalog.set({ type: 'model', key: 'k', principalId: o.tenantId });
         await f.audit.record({ action: 'test' });
         await f.kernel.query(
-          `insert into tenantry.oauth_tokens (tenant_id, user_id, access_token, refresh_token, expires_at) values ($1, $2, 'a', 'r', now())`,
+          `insert into tenantry.data_keys (tenant_id, version, key_id, wrapped) values ($1, 1, 'k1', decode(repeat('00', 61), 'hex'))`,
+          [o.tenantId],
+        );
+        await f.kernel.query(
+          `insert into tenantry.oauth_tokens (tenant_id, user_id, access_token, refresh_token, expires_at)
+           values ($1, $2, 'v1.1.' || repeat('A', 40), 'v1.1.' || repeat('B', 40), now())`,
           [o.tenantId, o.adminId],
         );
         await f.kernel.query('insert into tenantry.sync_state (tenant_id, user_id) values ($1, $2)', [

@@ -17,6 +17,7 @@ const floors = {
   directory: 4,
   resources: 4,
   audit: 4,
+  outbox: 4,
   keys: 4,
   metering: 4,
   vault: 4,

@@ -207,7 +207,7 @@ export const errorDefinitions = {
   TNT_ADOPT_NOT_UNIQUE: {
     status: 409,
     exit: 3,
-    hint: 'Change the listed rows so that each value is there once, then repeat; or stay with the key per tenant.',
+    hint: 'Change the listed rows so that each value is there once, then undo again; or stay with the key per tenant.',
   },
   TNT_ADOPT_VERIFY_FAILED: {
     status: 409,
@@ -223,6 +223,25 @@ export const errorDefinitions = {
     hint: 'Nothing of the hook was kept. Correct it and run the same command again: it goes on there.',
   },
   TNT_NOT_CONFIRMED: { status: 409, exit: 2, hint: 'Run it on a terminal and answer, or repeat with --yes.' },
+
+  // outbox, webhooks, audit
+  TNT_WEBHOOK_URL_REFUSED: {
+    status: 400,
+    exit: 2,
+    hint: 'Name an https URL on the public internet, or allow the network in the options of webhooks.',
+  },
+  TNT_WEBHOOK_INVALID: { status: 401, exit: 1, hint: 'Answer 401, and check that the secret is that of this endpoint.' },
+  TNT_WEBHOOK_REPLAYED: { status: 409, exit: 1, hint: 'It has been handled: answer 200 and do nothing.' },
+  TNT_AUDIT_BROKEN: {
+    status: 409,
+    exit: 3,
+    hint: 'Keep the database as it is, export the log, and compare with the checkpoints kept outside.',
+  },
+  TNT_AUDIT_KEY_MISSING: {
+    status: 500,
+    exit: 2,
+    hint: 'Set TENANTRY_AUDIT_KEY to an Ed25519 private key; make one with: openssl genpkey -algorithm ed25519',
+  },
 
   // vault
   TNT_VAULT_KEY_MISSING: {

@@ -29,6 +29,7 @@ export * from './metering/billing/index.ts';
 export * from './metering/plans/index.ts';
 export * from './metering/usage/index.ts';
 export * from './keys/index.ts';
+export * from './outbox/index.ts';
 export * from './pool/index.ts';
 export * from './resources/index.ts';
 export { createTenantry, type Tenantry, type TenantryOptions } from './tenantry.ts';

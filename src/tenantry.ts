@@ -33,7 +33,16 @@ import { createKeys, type Keys, type KeysOptions, ownConnection } from './keys/i
 import { type Billing, createBilling } from './metering/billing/index.ts';
 import type { Crossing } from './metering/crossing.ts';
 import { createPlans, type Plans } from './metering/plans/index.ts';
-import { createUsage, type RecorderOptions, type Usage } from './metering/usage/index.ts';
+import { createUsage, type UsageOptions, type Usage } from './metering/usage/index.ts';
+import {
+  createDeliverer,
+  createOutbox,
+  createWebhooks,
+  type Outbox,
+  type WebhookOptions,
+  type WebhookSecrets,
+  type Webhooks,
+} from './outbox/index.ts';
 import { type OperatorPool, withoutTenant } from './pool/index.ts';
 import {
   type Catalog,
@@ -72,8 +81,10 @@ export interface TenantryOptions {
   readonly vault?: Partial<Omit<VaultOptions, 'audit'>>;
   /** Providers and callback addresses of `t.oauth`. */
   readonly oauth?: OAuthOptions;
+  /** Where webhooks may be sent, and how patiently. */
+  readonly webhooks?: WebhookOptions;
   /** How `t.usage` shares transactions among callers. */
-  readonly usage?: RecorderOptions;
+  readonly usage?: UsageOptions;
 }
 
 /** Everything that Tenantry offers over one pool. */
@@ -106,6 +117,10 @@ export interface Tenantry {
   /** How far a member's mail has been fetched. */
   readonly syncStates: SyncStates;
   readonly audit: Audit;
+  /** Events, and the dispatcher that hands them on. */
+  readonly outbox: Outbox;
+  /** Endpoints of organizations that are told of their events. Their secrets are in the vault. */
+  readonly webhooks: Webhooks;
   /** @throws TNT_CONFIG_INVALID when it is read and no adminPool was given */
   readonly isolation: Isolation;
   /** Whether the context's user may: by role, or with a resource by grant. The one place that decides (E6). */
@@ -146,6 +161,7 @@ export function createTenantry({
   keys: keysOptions = {},
   vault,
   oauth,
+  webhooks = {},
 }: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
   const access = createAccess(kernel);
@@ -154,6 +170,13 @@ export function createTenantry({
   const crossing: Crossing = (reason, fn) =>
     withoutTenant(reason, (db) => fn(createKernel(db, schema)), { operator, audit: operatorAudit(schema, audit) });
   const vaultServices = createVaultServices({ kernel, audit: auditLog, acrossTenants: crossing, vault, oauth });
+  const signingSecrets = (): WebhookSecrets => vaultServices.vault().store('webhooks');
+  const secretStore: WebhookSecrets = {
+    put: async (name, value) => signingSecrets().put(name, value),
+    reveal: async (id) => signingSecrets().reveal(id),
+    delete: async (id) => signingSecrets().delete(id),
+  };
+  const connect = ownConnection(pool);
   return {
     organizations: createOrganizations(kernel),
     users: createUsers(kernel),
@@ -181,6 +204,11 @@ export function createTenantry({
     },
     syncStates: createSyncStates(kernel),
     audit: auditLog,
+    outbox: createOutbox(kernel, createDeliverer(kernel, secretStore, webhooks), {
+      onHour: () => auditLog.maintain(),
+      ...(connect === false ? {} : { connect }),
+    }),
+    webhooks: createWebhooks(kernel, secretStore, auditLog, webhooks),
     get isolation() {
       if (adminPool === undefined) {
         throw new TenantryError(

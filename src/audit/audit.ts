@@ -1,10 +1,10 @@
-import { currentTenant } from '../context/context.ts';
+import { currentTenant, withSystem } from '../context/context.ts';
 import type { Kernel } from '../database/kernel.ts';
 import type { Queryable } from '../database/sql.ts';
 import { parseInput } from '../directory/input.ts';
 import { decodeTimeCursor, encodeCursor, type Page, pageOf } from '../directory/page.ts';
 import { write } from '../directory/write-error.ts';
-import { insertAuditEntry, insertOperatorEntry, listAuditEntries } from './queries.ts';
+import { insertAuditEntry, insertOperatorEntry, listAuditEntries, maintainPartitions } from './queries.ts';
 import { type AuditCreate, type AuditEntry, type AuditListOptions, auditCreate, auditList } from './schema.ts';
 import { type AuditLogger, auditedFields, type TraceLike } from './telemetry.ts';
 
@@ -32,6 +32,8 @@ export interface Audit {
   record(entry: AuditCreate, on?: Kernel): Promise<void>;
   /** Newest first. Takes audit.read: without it there is nothing to see. @throws TNT_INPUT_INVALID, TNT_CURSOR_INVALID */
   list(options?: AuditListOptions): Promise<Page<AuditEntry>>;
+  /** Makes the partitions of the months to come, once a month or oftener; the dispatcher of events does so by itself. */
+  maintain(): Promise<number>;
 }
 
 export function createAudit(kernel: Kernel, { logger, trace }: AuditOptions = {}): Audit {
@@ -68,6 +70,7 @@ export function createAudit(kernel: Kernel, { logger, trace }: AuditOptions = {}
       const page = pageOf(rows, limit, (last) => encodeCursor('audit', last.position, last.entry.id));
       return { ...page, items: page.items.map(({ entry }) => entry) };
     },
+    maintain: () => withSystem('audit partitions', () => maintainPartitions(kernel)),
   };
 }
 

@@ -68,3 +68,8 @@ export async function insertOperatorEntry(
     [entry.reason, JSON.stringify(entry.details), entry.traceId ?? null],
   );
 }
+
+export async function maintainPartitions(kernel: Kernel): Promise<number> {
+  const [row] = await kernel.query<{ made: number }>('select tenantry.audit_maintain() as made');
+  return row?.made ?? 0;
+}

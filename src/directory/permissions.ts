@@ -23,6 +23,8 @@ export const permissions = [
   'billing.read',
   'billing.write',
   'audit.read',
+  'webhooks.read',
+  'webhooks.write',
   'secrets.read',
   'secrets.write',
   'oauth.write',

@@ -1,0 +1,112 @@
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import { checkedAddresses, type NetworkRules, webhookUrl } from './address.ts';
+
+export interface SendOptions extends NetworkRules {
+  /** Until the whole answer is there. Milliseconds, default 15,000. */
+  readonly timeoutMs?: number;
+  /** How much of an answer is read. Bytes, default 65,536. */
+  readonly maxResponseBytes?: number;
+  /** Certificate authorities (PEM) beside Node's own: for receivers inside a company. */
+  readonly ca?: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** The beginning of the body. */
+  readonly body: string;
+  /** From Retry-After. Milliseconds. */
+  readonly retryAfterMs?: number;
+}
+
+const keptBytes = 1024;
+
+/**
+ * Posts to an endpoint's URL: to an address that was checked, without following redirects, within a time and a size.
+ *
+ * @throws TNT_WEBHOOK_URL_REFUSED, and whatever the network says
+ */
+export async function post(
+  target: string,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+  signal: AbortSignal,
+  options: SendOptions = {},
+): Promise<Answer> {
+  const { timeoutMs = 15_000, maxResponseBytes = 65_536, ca } = options;
+  const url = webhookUrl(target, options);
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const until = AbortSignal.any([signal, timeout]);
+  const [address = ''] = await orAbort(checkedAddresses(url, options), until);
+  const answer = new Promise<Answer>((resolve, reject) => {
+    const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
+      method: 'POST',
+      headers: { ...headers, 'content-length': String(Buffer.byteLength(body)) },
+      lookup: fixedLookup(address),
+      agent: false,
+      signal: until,
+      maxHeaderSize: 16_384,
+      ...(ca === undefined ? {} : { ca }),
+    });
+    request.once('error', reject);
+    request.once('response', (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const done = (): void => {
+        const status = response.statusCode ?? 0;
+        const retryAfterMs = readRetryAfter(response.headers['retry-after']);
+        resolve({
+          status,
+          body: textOf(Buffer.concat(chunks).subarray(0, keptBytes)),
+          ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        });
+      };
+      response.on('data', (chunk: Buffer) => {
+        if (size < keptBytes) chunks.push(chunk);
+        size += chunk.length;
+        if (size <= maxResponseBytes) return;
+        done(); // what the receiver says beyond that is nobody's concern
+        request.destroy();
+      });
+      response.once('end', done);
+      response.once('error', reject);
+    });
+    request.end(body);
+  });
+  try {
+    return await answer;
+  } catch (error) {
+    if (timeout.aborted) throw new Error(`no answer within ${timeoutMs} ms`, { cause: error });
+    throw error;
+  }
+}
+
+/** Node resolves through this and gets what was checked, whatever the name says by now. */
+function fixedLookup(address: string): LookupFunction {
+  const family = isIP(address);
+  return (_host, options, done) => {
+    if (options.all === true) done(null, [{ address, family }]);
+    else done(null, address, family);
+  };
+}
+
+/** RFC 9110, section 10.2.3: seconds or a date. */
+function readRetryAfter(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isFinite(ms) && ms > 0 ? Math.min(ms, 24 * 3_600_000) : undefined;
+}
+
+/** PostgreSQL has no room for zero bytes. */
+const textOf = (bytes: Buffer): string => bytes.toString('utf8').replaceAll('\0', '');
+
+function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return Promise.race([
+    promise,
+    new Promise<never>((_, reject) => {
+      if (signal.aborted) reject(signal.reason);
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    }),
+  ]);
+}

@@ -26,7 +26,11 @@ export {
 } from './isolation/doctor/index.ts';
 export * from './isolation/index.ts';
 export * from './metering/billing/index.ts';
+export * from './metering/limits/index.ts';
 export * from './metering/plans/index.ts';
+export * from './metering/rate/index.ts';
+// the keys' own, smaller one gives way
+export type { RateDecision } from './metering/rate/index.ts';
 export * from './metering/usage/index.ts';
 export * from './keys/index.ts';
 export * from './outbox/index.ts';

@@ -32,7 +32,9 @@ import { createIsolation, type Isolation } from './isolation/index.ts';
 import { createKeys, type Keys, type KeysOptions, ownConnection } from './keys/index.ts';
 import { type Billing, createBilling } from './metering/billing/index.ts';
 import type { Crossing } from './metering/crossing.ts';
+import { createLimits, type Limits } from './metering/limits/index.ts';
 import { createPlans, type Plans } from './metering/plans/index.ts';
+import { createRateLimits, type RateLimits, type RateLimitsOptions } from './metering/rate/index.ts';
 import { createUsage, type UsageOptions, type Usage } from './metering/usage/index.ts';
 import {
   createDeliverer,
@@ -85,6 +87,8 @@ export interface TenantryOptions {
   readonly webhooks?: WebhookOptions;
   /** How `t.usage` shares transactions among callers. */
   readonly usage?: UsageOptions;
+  /** The limits of your routes by name, and where they are counted. */
+  readonly rateLimits?: RateLimitsOptions;
 }
 
 /** Everything that Tenantry offers over one pool. */
@@ -106,6 +110,10 @@ export interface Tenantry {
   readonly keys: Keys;
   /** Close it before the pool: `await t.usage.close()` waits for what is being counted. */
   readonly usage: Usage;
+  /** Quotas of plans, organizations, namespaces, keys and end users. */
+  readonly limits: Limits;
+  /** How often something may be asked for. */
+  readonly rateLimits: RateLimits;
   /** What is sold: plans of everybody and of one's own. */
   readonly plans: Plans;
   /** Subscription, preview, invoices, credits; `t.billing.operator` is the seller's side. */
@@ -158,6 +166,7 @@ export function createTenantry({
   schema = 'tenantry',
   audit = {},
   usage = {},
+  rateLimits = {},
   keys: keysOptions = {},
   vault,
   oauth,
@@ -166,6 +175,7 @@ export function createTenantry({
   const kernel = createKernel(pool, schema);
   const access = createAccess(kernel);
   const auditLog = createAudit(kernel, audit);
+  const usageService = createUsage(kernel, usage);
   const keys = createKeys(kernel, auditLog, { listen: ownConnection(pool), ...keysOptions });
   const crossing: Crossing = (reason, fn) =>
     withoutTenant(reason, (db) => fn(createKernel(db, schema)), { operator, audit: operatorAudit(schema, audit) });
@@ -186,13 +196,15 @@ export function createTenantry({
     roles: createRoles(kernel),
     principals: createPrincipals(kernel),
     workspaces: createWorkspaces(kernel),
-    namespaces: createNamespaces(kernel),
+    namespaces: createNamespaces(kernel, auditLog),
     endUsers: createEndUsers(kernel),
     resources: createResources(kernel),
     grants: createGrants(kernel),
     prompts: createPrompts(kernel),
     catalog: createCatalog(kernel),
-    usage: createUsage(kernel, usage),
+    usage: usageService,
+    limits: createLimits(kernel, { usage: usageService, audit: auditLog }),
+    rateLimits: createRateLimits(kernel, rateLimits),
     keys,
     plans: createPlans(kernel, crossing),
     billing: createBilling(kernel, crossing, (entry, tx) => auditLog.record(entry, tx)),

@@ -4,7 +4,7 @@ export { createInvitations, type Invitations } from './invitations.ts';
 export { createMembers, type Members } from './members.ts';
 export { createOrganizations, type Organizations } from './organizations.ts';
 export * from './namespace-schema.ts';
-export { createNamespaces, type Namespaces } from './namespaces.ts';
+export { type ChangeLog, createNamespaces, type Namespaces } from './namespaces.ts';
 export type { Page } from './page.ts';
 export { type KnownPermission, type Permission, permissions, systemRoles } from './permissions.ts';
 export { createPrincipals, type Principals } from './principals.ts';

@@ -79,13 +79,31 @@ export interface Namespaces {
   setAcl(acl: AclInput | null, namespaceId?: string): Promise<void>;
 }
 
-export function createNamespaces(kernel: Kernel): Namespaces {
+/** Writes down who changed what, in the transaction of the change. */
+export interface ChangeLog {
+  record(entry: { action: string; details: Record<string, unknown> }, on: Kernel): Promise<void>;
+}
+
+const unwritten: ChangeLog = { record: async () => {} };
+
+export function createNamespaces(kernel: Kernel, log: ChangeLog = unwritten): Namespaces {
   const tenant = (): string => currentTenant().tenantId;
+  /** One change and its entry in the log: both or neither. */
+  const changed = <T>(action: string, fn: (tx: Kernel) => Promise<T>, details: (result: T) => object): Promise<T> =>
+    kernel.transaction(async (tx) => {
+      const result = await fn(tx);
+      if (result !== null) await log.record({ action: `namespaces.${action}`, details: { ...details(result) } }, tx);
+      return result;
+    });
   return {
     async create(input) {
       const values = parseInput(namespaceCreate, input);
-      return write('namespace', 'create', async () =>
-        inserted(await insertNamespace(kernel, tenant(), values), 'namespace'),
+      return write('namespace', 'create', () =>
+        changed(
+          'create',
+          async (tx) => inserted(await insertNamespace(tx, tenant(), values), 'namespace'),
+          ({ id }) => ({ namespaceId: id, ...values }),
+        ),
       );
     },
     async get(id) {
@@ -103,23 +121,33 @@ export function createNamespaces(kernel: Kernel): Namespaces {
     async update(id, input) {
       const values = parseInput(namespaceUpdate, input);
       if (!isId(id)) return null;
-      return write('namespace', 'update', async () =>
-        orForbidden(
-          await updateNamespace(kernel, tenant(), id, values),
-          () => selectNamespace(kernel, tenant(), id),
-          'namespace',
+      return write('namespace', 'update', () =>
+        changed(
           'update',
+          async (tx) =>
+            orForbidden(
+              await updateNamespace(tx, tenant(), id, values),
+              () => selectNamespace(tx, tenant(), id),
+              'namespace',
+              'update',
+            ),
+          () => ({ namespaceId: id, ...values }),
         ),
       );
     },
     async delete(id) {
       if (!isId(id)) return null;
-      return write('namespace', 'delete', async () =>
-        orForbidden(
-          await deleteNamespace(kernel, tenant(), id),
-          () => selectNamespace(kernel, tenant(), id),
-          'namespace',
+      return write('namespace', 'delete', () =>
+        changed(
           'delete',
+          async (tx) =>
+            orForbidden(
+              await deleteNamespace(tx, tenant(), id),
+              () => selectNamespace(tx, tenant(), id),
+              'namespace',
+              'delete',
+            ),
+          (namespace) => ({ namespaceId: id, name: namespace?.name }),
         ),
       );
     },
@@ -129,17 +157,19 @@ export function createNamespaces(kernel: Kernel): Namespaces {
       const tenantId = tenant();
       return write('namespace settings', 'update', () =>
         kernel.transaction(async (tx) => {
-          const changed: boolean[] = [];
+          const done: boolean[] = [];
           if (defaultNamespaceId !== undefined) {
-            changed.push(await updateDefaultNamespace(tx, tenantId, defaultNamespaceId));
+            done.push(await updateDefaultNamespace(tx, tenantId, defaultNamespaceId));
           }
           if (allowedNamespaceIds !== undefined) {
             const listed = allowedNamespaceIds === 'all' ? [] : [...new Set(allowedNamespaceIds)];
-            changed.push(await updateAllowedNamespaces(tx, tenantId, allowedNamespaceIds === 'all' ? 'all' : 'listed'));
+            done.push(await updateAllowedNamespaces(tx, tenantId, allowedNamespaceIds === 'all' ? 'all' : 'listed'));
             if ((await updateListedNamespaces(tx, tenantId, listed)) < listed.length) throw unknownNamespace();
           }
-          if (changed.includes(false)) throw forbidden('the organization');
-          return settingsOf(tx, tenantId);
+          if (done.includes(false)) throw forbidden('the organization');
+          const settings = await settingsOf(tx, tenantId);
+          await log.record({ action: 'namespaces.settings', details: { ...settings } }, tx);
+          return settings;
         }),
       );
     },
@@ -159,6 +189,10 @@ export function createNamespaces(kernel: Kernel): Namespaces {
             throw forbidden('the namespace');
           }
           await replaceAcl(tx, tenantId, namespaceId ?? null, values);
+          await log.record(
+            { action: 'namespaces.acl', details: { namespaceId: namespaceId ?? null, acl: acl && values } },
+            tx,
+          );
         }),
       );
     },

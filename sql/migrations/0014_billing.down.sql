@@ -1,7 +1,5 @@
--- Removes invoices, credits and billing periods with everything in them.
+-- Removes what subscriptions and billing periods do.
 
-drop table tenantry.credit_entries, tenantry.credits, tenantry.invoice_lines, tenantry.invoices, tenantry.invoice_counters;
-drop function tenantry.refuse_invoice_change();
 drop function tenantry.billed_usage(text[], timestamptz[], timestamptz[]);
 drop function tenantry.usage_of_ranges(uuid, text[], timestamptz[], timestamptz[]);
 drop function tenantry.usage_between(uuid, text, timestamptz, timestamptz);

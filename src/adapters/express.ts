@@ -1,11 +1,20 @@
 import { TenantryError } from '../errors.ts';
 import { bindEvents, type TenantContextOptions, type VerifiedRequest, verifyRequest } from './request-context.ts';
+import { type KeyContextOptions, keyVerifier, refusalHeaders } from './request-key.ts';
 
 export type { Claim, MembershipVerifier, TenantContextOptions, VerifyClaim } from './request-context.ts';
 export { membership, subdomain } from './request-context.ts';
+export type { KeyContextOptions } from './request-key.ts';
+export { keyOf } from './request-key.ts';
 
 interface RequestLike {
   emit(event: string | symbol, ...args: never[]): boolean;
+}
+
+interface KeyRequestLike extends RequestLike {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly socket: { readonly remoteAddress?: string | undefined };
 }
 
 interface ResponseLike extends RequestLike {
@@ -15,6 +24,7 @@ interface ResponseLike extends RequestLike {
 }
 
 type Next = (error?: unknown) => void;
+type Middleware<Req> = (req: Req, res: ResponseLike, next: Next) => Promise<void>;
 
 /**
  * Middleware for Express: runs the rest of the request for the organization it names, once the membership is
@@ -32,13 +42,40 @@ type Next = (error?: unknown) => void;
  * app.use(tenantryErrors());
  * ```
  */
-export function tenantContext<Req extends RequestLike>(
-  options: TenantContextOptions<Req>,
-): (req: Req, res: ResponseLike, next: Next) => Promise<void> {
+export function tenantContext<Req extends RequestLike>(options: TenantContextOptions<Req>): Middleware<Req> {
+  return through((req) => verifyRequest(req, options));
+}
+
+/**
+ * Middleware for Express: runs the rest of the request as its API key, confined to the key's organization and namespace.
+ *
+ * @example
+ * ```ts
+ * import { keyContext } from 'tenantry/express';
+ *
+ * app.use('/v1', keyContext({ keys: t.keys }));
+ * app.use('/widget', keyContext({ keys: t.keys, kinds: ['widget'] }));
+ * ```
+ */
+export function keyContext<Req extends KeyRequestLike>(options: KeyContextOptions<Req>): Middleware<Req> {
+  const verify = keyVerifier(options);
+  return through((req) =>
+    verify(req, {
+      method: req.method,
+      header: (name) => joined(req.headers[name]),
+      remoteAddress: req.socket.remoteAddress,
+    }),
+  );
+}
+
+const joined = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value.join(', ') : value;
+
+function through<Req extends RequestLike>(verify: (req: Req) => Promise<VerifiedRequest>): Middleware<Req> {
   return async (req, res, next) => {
     let verified: VerifiedRequest;
     try {
-      verified = await verifyRequest(req, options);
+      verified = await verify(req);
     } catch (error) {
       if (error instanceof TenantryError) answer(error, res);
       else next(error);
@@ -62,5 +99,6 @@ export function tenantryErrors(): (error: unknown, req: unknown, res: ResponseLi
 }
 
 function answer(error: TenantryError, res: ResponseLike): void {
+  for (const [name, value] of Object.entries(refusalHeaders(error))) res.setHeader(name, value);
   res.status(error.status).json(error);
 }

@@ -1,12 +1,21 @@
 import { AsyncResource } from 'node:async_hooks';
 import { TenantryError } from '../errors.ts';
 import { bindEvents, type TenantContextOptions, type VerifiedRequest, verifyRequest } from './request-context.ts';
+import { type KeyContextOptions, keyVerifier, refusalHeaders } from './request-key.ts';
 
 export type { Claim, MembershipVerifier, TenantContextOptions, VerifyClaim } from './request-context.ts';
 export { membership, subdomain } from './request-context.ts';
+export type { KeyContextOptions } from './request-key.ts';
+export { keyOf } from './request-key.ts';
 
 interface RequestLike {
   readonly raw: { emit(event: string | symbol, ...args: never[]): boolean };
+}
+
+interface KeyRequestLike extends RequestLike {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly socket: { readonly remoteAddress?: string | undefined };
 }
 
 interface ReplyLike {
@@ -16,6 +25,7 @@ interface ReplyLike {
 }
 
 type Done = (error?: Error) => void;
+type Plugin<R> = (app: InstanceLike<R>, options: unknown, done: Done) => void;
 type Hook<R> = (request: R, reply: ReplyLike, done: Done) => void;
 
 interface InstanceLike<R> {
@@ -37,16 +47,46 @@ interface InstanceLike<R> {
  * }));
  * ```
  */
-export function tenantContext<R extends RequestLike>(
-  options: TenantContextOptions<R>,
-): (app: InstanceLike<R>, options: unknown, done: Done) => void {
+export function tenantContext<R extends RequestLike>(options: TenantContextOptions<R>): Plugin<R> {
+  return through((request) => verifyRequest(request, options));
+}
+
+/**
+ * Plugin for Fastify: every route of the instance it is registered on runs as the request's API key, confined to the
+ * key's organization and namespace.
+ *
+ * @example
+ * ```ts
+ * import { keyContext } from 'tenantry/fastify';
+ *
+ * await app.register(async (v1) => {
+ *   await v1.register(keyContext({ keys: t.keys }));
+ *   v1.get('/notes', () => pool.query('select * from notes'));
+ * });
+ * ```
+ */
+export function keyContext<R extends KeyRequestLike>(options: KeyContextOptions<R>): Plugin<R> {
+  const verify = keyVerifier(options);
+  return through((request) =>
+    verify(request, {
+      method: request.method,
+      header: (name) => {
+        const value = request.headers[name];
+        return Array.isArray(value) ? value.join(', ') : value;
+      },
+      remoteAddress: request.socket.remoteAddress,
+    }),
+  );
+}
+
+function through<R extends RequestLike>(verify: (request: R) => Promise<VerifiedRequest>): Plugin<R> {
   const scopes = new WeakMap<object, AsyncResource>();
   const admit = async (request: R, reply: ReplyLike, done: Done): Promise<void> => {
     let verified: VerifiedRequest;
     try {
-      verified = await verifyRequest(request, options);
+      verified = await verify(request);
     } catch (error) {
-      if (error instanceof TenantryError) reply.code(error.status).send(error.toJSON());
+      if (error instanceof TenantryError) answer(error, reply);
       else done(error as Error);
       return;
     }
@@ -74,7 +114,12 @@ export function tenantContext<R extends RequestLike>(
 /** Answers errors of Tenantry that a handler threw; every other goes to Fastify's own handler. For `setErrorHandler`. */
 export function tenantryErrors(): (error: Error, request: unknown, reply: ReplyLike) => void {
   return (error, _request, reply) => {
-    if (error instanceof TenantryError) reply.code(error.status).send(error.toJSON());
+    if (error instanceof TenantryError) answer(error, reply);
     else reply.send(error);
   };
+}
+
+function answer(error: TenantryError, reply: ReplyLike): void {
+  for (const [name, value] of Object.entries(refusalHeaders(error))) reply.header(name, value);
+  reply.code(error.status).send(error.toJSON());
 }

@@ -1,15 +1,9 @@
 import type { BlockList } from 'node:net';
 import type { TenantContextInput } from '../context/validate.ts';
+import type { Rate } from '../metering/rate/types.ts';
 import { networks } from './addresses.ts';
 import type { Environment } from '../directory/namespace-schema.ts';
 import type { KeyKind } from './format.ts';
-
-/** So many requests in so long; `burst` at once, where that is not the same. */
-export interface KeyRate {
-  readonly limit: number;
-  readonly periodMs: number;
-  readonly burst?: number | undefined;
-}
 
 /** Whose a key is and what it may: key → namespace → organization → principal → context. */
 export interface VerifiedKey {
@@ -22,7 +16,7 @@ export interface VerifiedKey {
   readonly permissions: readonly string[];
   /** Metric → number or null, as they stand on the key. */
   readonly limits: Readonly<Record<string, unknown>>;
-  readonly rateLimit: KeyRate | undefined;
+  readonly rateLimit: Rate | undefined;
   /** What grants name: the key itself. */
   readonly principalId: string;
   /** For withTenant. */
@@ -61,7 +55,7 @@ interface Answer {
   readonly origins?: readonly string[];
   readonly addresses?: readonly string[];
   readonly limits: Readonly<Record<string, unknown>>;
-  readonly rate?: KeyRate;
+  readonly rate?: Rate;
   readonly hash?: string;
   readonly version?: number;
   readonly bcrypt?: string;

@@ -1,12 +1,11 @@
 export { clientAddress, networks } from './addresses.ts';
 export { type KeyUse, keyCan } from './admit.ts';
-export type { KeyOff, KeyRate, VerifiedKey } from './entry.ts';
+export type { KeyOff, VerifiedKey } from './entry.ts';
 export { isKey, type KeyKind, type KeyPrefix, keyPattern } from './format.ts';
 export { type CreatedKey, createKeys, type Keys } from './keys.ts';
 export type { LeakReport } from './leaks.ts';
-export type { KeyCacheOptions, KeysOptions } from './options.ts';
+export type { KeyCacheOptions, KeyRateLimiter, KeysOptions } from './options.ts';
 export { ownConnection } from './own-connection.ts';
 export type { Pepper } from './pepper.ts';
-export type { KeyRateLimiter, RateDecision } from './rate-limiter.ts';
 export * from './schema.ts';
-export type { VerifyOptions } from './verify.ts';
+export { keyRateHeaders, type VerifyOptions } from './verify.ts';

@@ -1,7 +1,6 @@
 import type { ListenClient } from '../database/listen.ts';
-import type { KeyRate } from './entry.ts';
+import type { Rate, RateLimiter } from '../metering/rate/types.ts';
 import type { Pepper } from './pepper.ts';
-import type { KeyRateLimiter } from './rate-limiter.ts';
 
 export interface KeyCacheOptions {
   /** How old an answer may be, at the most: what bounds a revocation that nothing was heard of. Milliseconds, default 4,000, at most 5,000. */
@@ -11,6 +10,9 @@ export interface KeyCacheOptions {
   /** Names of keys that do not exist, kept. Default 2,000. */
   readonly maxUnknown?: number;
 }
+
+/** What counts; `t.rateLimits` fits. */
+export type KeyRateLimiter = Pick<RateLimiter, 'take'>;
 
 export interface KeysOptions {
   /**
@@ -27,8 +29,11 @@ export interface KeysOptions {
   readonly listen?: (() => Promise<ListenClient>) | false | undefined;
   /** Counts the keys' own limits and the failures. Defaults to this process's memory. */
   readonly limiter?: KeyRateLimiter | undefined;
-  /** How many wrong keys one address may send before it is turned away without a look-up. Default 30 a minute. */
-  readonly failures?: KeyRate | false | undefined;
+  /**
+   * How many wrong keys one address may send before it is turned away without a look-up. Default 30 a minute. Requests whose
+   * address is not known are not counted.
+   */
+  readonly failures?: Rate | false | undefined;
   /** How often `lastUsedAt` is written. Milliseconds, default 60,000. */
   readonly lastUsedEveryMs?: number | undefined;
   /** Told of errors in work that nobody waits for. */
@@ -37,4 +42,4 @@ export interface KeysOptions {
 
 export const longestAge = 5_000;
 export const cacheDefaults = { maxAgeMs: 4_000, maxKeys: 10_000, maxUnknown: 2_000 };
-export const failureDefault: KeyRate = { limit: 30, periodMs: 60_000 };
+export const failureDefault: Rate = { limit: 30, periodMs: 60_000 };

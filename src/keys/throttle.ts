@@ -1,9 +1,10 @@
 import { TenantryError } from '../errors.ts';
+import type { Rate } from '../metering/rate/types.ts';
 import { houseOf } from './addresses.ts';
-import type { KeyRate } from './entry.ts';
-import type { KeyRateLimiter } from './rate-limiter.ts';
+import type { KeyRateLimiter } from './options.ts';
 
 const mostBlocked = 10_000;
+const unknownHouse = houseOf(undefined);
 
 /** Counts what guesses keys, by address, and turns it away before anything is looked up. Right keys are not counted. */
 export interface Throttle {
@@ -13,7 +14,7 @@ export interface Throttle {
   failed(address: string | undefined): Promise<void>;
 }
 
-export function createThrottle(limiter: KeyRateLimiter, rate: KeyRate | false): Throttle {
+export function createThrottle(limiter: KeyRateLimiter, rate: Rate | false): Throttle {
   if (rate === false) return { admit: () => {}, failed: async () => {} };
   const blocked = new Map<string, number>();
   return {
@@ -24,10 +25,11 @@ export function createThrottle(limiter: KeyRateLimiter, rate: KeyRate | false): 
       if (until === undefined) return;
       const left = until - performance.now();
       if (left <= 0) blocked.delete(house);
-      else throw tooMany(left);
+      else throw rateLimited('wrong API keys', left);
     },
     async failed(address) {
       const house = houseOf(address);
+      if (house === unknownHouse) return;
       const { allowed, retryAfterMs } = await limiter.take([{ key: `api-key-failures:${house}`, rate }]);
       if (allowed) return;
       if (blocked.size >= mostBlocked) blocked.delete(blocked.keys().next().value ?? '');
@@ -36,9 +38,9 @@ export function createThrottle(limiter: KeyRateLimiter, rate: KeyRate | false): 
   };
 }
 
-export function tooMany(retryAfterMs: number, details: object = {}): TenantryError {
+function rateLimited(name: string, retryAfterMs: number): TenantryError {
   const retryAfter = Math.max(1, Math.ceil(retryAfterMs / 1000));
-  return new TenantryError('TNT_RATE_LIMITED', `Too many requests: try again in ${retryAfter} s.`, {
-    details: { ...details, retryAfterMs: Math.ceil(retryAfterMs), retryAfter },
+  return new TenantryError('TNT_RATE_LIMITED', `Too many ${name} from this address: try again in ${retryAfter} s.`, {
+    details: { name, retryAfterMs: Math.ceil(retryAfterMs), retryAfter },
   });
 }

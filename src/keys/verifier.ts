@@ -2,12 +2,12 @@ import { withTenant } from '../context/context.ts';
 import type { Kernel } from '../database/kernel.ts';
 import type { Listener } from '../database/listen.ts';
 import { TenantryError } from '../errors.ts';
+import { createMemoryRateLimiter } from '../metering/rate/memory.ts';
 import { createBcrypt } from './bcrypt.ts';
 import { KeyCache } from './cache.ts';
 import type { VerifiedKey } from './entry.ts';
 import { cacheDefaults, failureDefault, type KeysOptions, longestAge } from './options.ts';
 import { createPeppers, parsePeppers, type Peppers } from './pepper.ts';
-import { localRateLimiter } from './rate-limiter.ts';
 import { createThrottle } from './throttle.ts';
 import { KeyUses } from './uses.ts';
 import { type Verifying, type VerifyOptions, verifyKey } from './verify.ts';
@@ -45,7 +45,7 @@ export interface VerifierInside extends KeyVerifier {
 }
 
 export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierInside {
-  const { cache: cacheOptions = {}, listen = false, limiter = localRateLimiter(), onError = () => {} } = options;
+  const { cache: cacheOptions = {}, listen = false, limiter = createMemoryRateLimiter(), onError = () => {} } = options;
   const limits = { ...cacheDefaults, ...(cacheOptions === false ? {} : cacheOptions) };
   if (!(limits.maxAgeMs > 0 && limits.maxAgeMs <= longestAge)) {
     throw new TenantryError('TNT_CONFIG_INVALID', `keys.cache.maxAgeMs: takes 1 to ${longestAge}.`);

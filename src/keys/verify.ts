@@ -1,4 +1,6 @@
 import type { Kernel } from '../database/kernel.ts';
+import { rateLimited, rateLimitHeaders } from '../metering/rate/headers.ts';
+import type { RateDecision } from '../metering/rate/types.ts';
 import { admit, invalidKey, type KeyUse } from './admit.ts';
 import type { CompareBcrypt } from './bcrypt.ts';
 import type { Found, KeyCache } from './cache.ts';
@@ -7,8 +9,8 @@ import { prefixOf, publicIdOf } from './format.ts';
 import { firstUse, hashLookup, isImportable } from './imported.ts';
 import { findKey, rehashKey } from './lookup-queries.ts';
 import { type Peppers, sameDigest } from './pepper.ts';
-import type { KeyRateLimiter, RateDecision } from './rate-limiter.ts';
-import { type Throttle, tooMany } from './throttle.ts';
+import type { KeyRateLimiter } from './options.ts';
+import type { Throttle } from './throttle.ts';
 
 export interface Verifying {
   readonly kernel: Kernel;
@@ -99,13 +101,18 @@ async function readImported(v: Verifying, lookup: string, key: string, version: 
   return firstUse(v.kernel, key, v.peppers, v.compareBcrypt, v.maxAgeMs);
 }
 
+const rateName = 'key';
+
+/** What a response says of the rate limit of its key. */
+export const keyRateHeaders = (decision: RateDecision): Record<string, string> =>
+  rateLimitHeaders([{ ...decision, name: rateName }], decision);
+
 async function takeRate(v: Verifying, { verified }: KeyEntry, { onRate }: VerifyOptions): Promise<void> {
-  const { rateLimit, keyId } = verified;
+  const { rateLimit, tenantId, keyId } = verified;
   if (rateLimit === undefined) return;
-  const decision = await v.limiter.take([{ key: `api-key:${keyId}`, rate: rateLimit }]);
+  const decision = await v.limiter.take([{ key: `${tenantId}/api-key/${keyId}`, rate: rateLimit }]);
   onRate?.(decision);
-  const { allowed, limit, remaining, resetMs, retryAfterMs } = decision;
-  if (!allowed) throw tooMany(retryAfterMs, { limit, remaining, resetMs });
+  if (!decision.allowed) throw rateLimited(rateName, decision, keyRateHeaders(decision));
 }
 
 /** Hashes a key under the current pepper that was verified under an older one. */

@@ -1,0 +1,188 @@
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import pg from 'pg';
+import { createPool } from '../src/pool/index.ts';
+import { createTenantry } from '../src/tenantry.ts';
+import {
+  type BenchCase,
+  type BenchResult,
+  benchOptions,
+  benchServer,
+  concurrently,
+  finish,
+  interleave,
+  machine,
+  printTable,
+  ratio,
+  spread,
+} from './frame.ts';
+import { createKeys, fillFloor, fillKeys } from './verify-key.data.ts';
+import { openBetterAuth } from './verify-key.peer.ts';
+
+// What it costs to know whose a key is: with the cache, without, beside a bare look-up by hash and beside better-auth.
+
+const options = benchOptions();
+const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 7 : 21));
+const batch = Number(process.env['BATCH'] ?? (options.quick ? 2_000 : 5_000));
+const sizes = options.quick ? [100, 100_000] : [100, 10_000, 1_000_000];
+const concurrent = 16;
+const keyCount = 200;
+const pepper = randomBytes(48);
+
+const server = await benchServer({ shared_buffers: '1GB' });
+try {
+  const pool = createPool({ connectionString: server.appUrl, max: concurrent, idleTimeoutMillis: 0 });
+  const bare = new pg.Pool({ connectionString: server.appUrl, max: concurrent, idleTimeoutMillis: 0 });
+  // a server that stops says so to connections that nobody uses
+  for (const each of [pool, bare]) each.on('error', () => {});
+  const peppers = [{ version: 1, secret: pepper }];
+  const cached = createTenantry({ pool, keys: { peppers } });
+  const uncached = createTenantry({ pool, keys: { peppers, cache: false } });
+  const keys = await createKeys(server.adminUrl, cached, keyCount);
+  const [hot] = keys as [string];
+  const keyOf = (i: number): string => keys[i % keyCount] as string;
+
+  let hashes = await fillFloor(server.adminUrl, keys, keyCount);
+  const hashOf = (i: number): Buffer => hashes[i % keyCount] as Buffer;
+  const select = 'select tenant_id, key_id, permissions, expires_at from bare_keys where hash = $1';
+  const bareSelect = async (hash: Buffer): Promise<void> => {
+    const { rows } = await bare.query({ name: 'by_hash', text: select, values: [hash] });
+    if (rows.length !== 1) throw new Error('the bare look-up found nothing');
+  };
+
+  // what a verification cannot do without, cached: checksum, hash, map
+  const secret = createSecretKey(pepper);
+  const known = new Map(keys.map((key) => [createHmac('sha256', secret).update(key).digest('hex'), key]));
+  const least = (key: string): boolean =>
+    crc32(key.slice(0, -6)) > 0 && known.has(createHmac('sha256', secret).update(key).digest('hex'));
+
+  const many = batch * 10;
+  const rate = (name: string, operations: number, operation: (i: number) => Promise<unknown>): BenchCase => ({
+    name,
+    operations,
+    run: () => concurrently(operations, concurrent, operation),
+  });
+  const cases: BenchCase[] = [
+    rate('prepared SELECT by hash, 200 keys', batch, (i) => bareSelect(hashOf(i))),
+    rate('prepared SELECT by hash, one key', batch, () => bareSelect(hashOf(0))),
+    rate('Tenantry uncached, 200 keys', batch, (i) => uncached.keys.verify(keyOf(i))),
+    rate('Tenantry uncached, one key', batch, () => uncached.keys.verify(hot)),
+    rate('Tenantry cached, 200 keys', many, (i) => cached.keys.verify(keyOf(i))),
+    rate('Tenantry cached, one key', many, () => cached.keys.verify(hot)),
+    rate('checksum + hash + map, 200 keys', many, async (i) => least(keyOf(i))),
+  ];
+  const peer = await openBetterAuth(server.adminUrl, keyCount, concurrent);
+  if (peer === undefined) {
+    console.log(
+      'better-auth is left out: bench/node_modules is not installed (run without --quick, or: npm --prefix bench install).',
+    );
+  } else {
+    const few = Math.max(160, Math.round(batch / 10));
+    cases.push(
+      rate('better-auth, 200 keys', few, (i) => peer.verify(peer.keys[i % keyCount] as string)),
+      rate('better-auth, one key', few, () => peer.verify(peer.keys[0] as string)),
+    );
+  }
+  await cached.keys.verify(hot);
+  await new Promise((done) => setTimeout(done, 200)); // the cache is used once its listener listens
+
+  const measured = await interleave(cases, {
+    rounds,
+    ...(server.pid === undefined ? {} : { serverPid: server.pid }),
+  });
+  const result = (name: string): BenchResult => measured.get(name) as BenchResult;
+  printTable(
+    `verifications per second, ${concurrent} concurrent, ${rounds} rounds`,
+    ['', 'median', 'least', 'most', 'µs of processor'],
+    [...measured.values()].map(({ name, rate: { median, min, max }, cpu }) => [name, median, min, max, cpu.median]),
+  );
+
+  // one latency at a time: what a request waits
+  const latencies = async (operation: (i: number) => Promise<unknown>): Promise<number[]> => {
+    const times: number[] = [];
+    for (let i = 0; i < 2_000; i += 1) {
+      const before = process.hrtime.bigint();
+      await operation(i);
+      times.push(Number(process.hrtime.bigint() - before) / 1e6);
+    }
+    return times.sort((a, b) => a - b);
+  };
+  const waits: Record<string, { p50: number; p99: number }> = {};
+  for (const [name, t] of [
+    ['cached', cached],
+    ['uncached', uncached],
+  ] as const) {
+    const sorted = await latencies((i) => t.keys.verify(keyOf(i)));
+    waits[name] = { p50: sorted[1_000] ?? 0, p99: sorted[1_980] ?? 0 };
+  }
+  printTable(
+    'milliseconds that one caller waits',
+    ['', 'p50', 'p99'],
+    Object.entries(waits).map(([name, { p50, p99 }]) => [name, p50.toFixed(3), p99.toFixed(3)]),
+  );
+
+  const flat: { keys: number; rate: number; floor: number }[] = [];
+  for (const size of sizes) {
+    await fillKeys(server.adminUrl, size);
+    hashes = await fillFloor(server.adminUrl, keys, size);
+    const [ours, floor] = [
+      rate('Tenantry uncached', batch, (i) => uncached.keys.verify(keyOf(i))),
+      rate('prepared SELECT', batch, (i) => bareSelect(hashOf(i))),
+    ];
+    const at = await interleave([ours, floor], { rounds: options.quick ? 5 : 11, warmup: 1 });
+    flat.push({
+      keys: Math.max(size, keyCount),
+      rate: at.get(ours.name)?.rate.median ?? 0,
+      floor: at.get(floor.name)?.rate.median ?? 0,
+    });
+  }
+  printTable(
+    'uncached verifications per second, by number of keys',
+    ['keys', 'Tenantry', 'prepared SELECT'],
+    flat.map(({ keys: count, rate: ours, floor }) => [count.toLocaleString('en-US'), ours, floor]),
+  );
+
+  const [smallest, largest] = [flat[0], flat.at(-1)];
+  const floor = ratio(result('Tenantry uncached, 200 keys'), result('prepared SELECT by hash, 200 keys'));
+  const cost = 1 / ratio(result('Tenantry cached, 200 keys'), result('checksum + hash + map, 200 keys'));
+  const lines: Record<string, number> = {
+    'floor-one-key': ratio(result('Tenantry uncached, one key'), result('prepared SELECT by hash, one key')),
+    'cached-cost': cost,
+    flat: (largest?.rate ?? 0) / (smallest?.rate ?? 1),
+    ...(peer === undefined
+      ? {}
+      : {
+          'better-auth-uncached': ratio(result('Tenantry uncached, 200 keys'), result('better-auth, 200 keys')),
+          'better-auth-one-key': ratio(result('Tenantry cached, one key'), result('better-auth, one key')),
+        }),
+    floor,
+    ...(peer === undefined
+      ? {}
+      : { 'better-auth': ratio(result('Tenantry cached, 200 keys'), result('better-auth, 200 keys')) }),
+  };
+  await peer?.close();
+  await cached.close();
+  await uncached.close();
+  await bare.end();
+  await pool.end();
+  const described = machine(server, ['better-auth', '@better-auth/api-key']);
+  console.log(
+    `\n${Object.entries(described)
+      .map(([name, value]) => `${name}: ${value}`)
+      .join(', ')}`,
+  );
+  finish('verify-key', options, {
+    machine: described,
+    lines,
+    results: {
+      'Whose is this key?': [...measured.values()],
+      waits,
+      flat: {
+        ...Object.fromEntries(flat.map(({ keys: count, ...rates }) => [count, rates])),
+        spread: spread(flat.map(({ rate: r }) => r)),
+      },
+    },
+  });
+} finally {
+  await server.stop();
+}

@@ -10,7 +10,7 @@ create table tenantry.adoption_runs (
   status text not null default 'open' check (status in ('open', 'undone')),
   -- the furthest phase that is complete
   phase text not null default 'preflight'
-    check (phase in ('preflight', 'expand', 'backfill', 'verify', 'tighten', 'shadow', 'enforced')),
+    check (phase in ('preflight', 'expand', 'backfill', 'verify', 'tighten', 'shadow', 'enforced', 'contract')),
   direction text not null default 'forward' check (direction in ('forward', 'undo')),
   -- the lease: one runner at a time, taken over when its heartbeat is old or its backend is gone
   runner uuid,
@@ -281,7 +281,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   join host h on h.name = p.name
   cross join (values ('expand/%s/triggers', 'zz_tenantry_fill_insert'), ('expand/%s/triggers', 'zz_tenantry_fill_update'),
                      ('enforced/%s/references', 'zz_tenantry_refs_insert'), ('enforced/%s/references', 'zz_tenantry_refs_update'),
-                     ('tighten/%s/guard', 'zz_tenantry_guard'))
+                     ('tighten/%s/guard', 'zz_tenantry_unassigned'))
     as w(step, trigger_name)
   where exists (select from tenantry.adoption_steps s where s.run_id = p.run_id and s.id = format(w.step, p.name) and s.status = 'done')
     and not exists (select from pg_trigger t where t.tgrelid = h.oid and t.tgname = w.trigger_name and t.tgenabled in ('O', 'A'))
@@ -312,7 +312,7 @@ declare
 begin
   for table_name, v_column in
     select t ->> 'table', r.plan ->> 'column' from tenantry.adoption_runs r, json_array_elements(r.plan -> 'tables') t
-    where r.status = 'open' and r.phase in ('tighten', 'shadow', 'enforced') and to_regclass(t ->> 'table') is not null
+    where r.status = 'open' and r.phase in ('tighten', 'shadow', 'enforced', 'contract') and to_regclass(t ->> 'table') is not null
       and (exists (select from tenantry.adoption_steps s
                    where s.run_id = r.id and s.id = format('tighten/%s/guard', t ->> 'table') and s.status = 'done')
         or json_array_length(coalesce(t -> 'rule' -> 'usedBy', '[]')) > 0)

@@ -62,6 +62,18 @@ export interface RunResult {
   readonly seconds: number;
 }
 
+export interface ContractOptions extends RunOptions {
+  /** With decisions about keys that were added since the run began. */
+  readonly plan?: Plan;
+}
+
+export interface ContractResult extends RunResult {
+  /** Global unique keys that are gone, as SQL. */
+  readonly retired: readonly string[];
+  /** Keys that nobody has decided about and that could be per tenant: they stay as they are. */
+  readonly undecided: readonly { readonly table: string; readonly name: string; readonly reason: string }[];
+}
+
 export interface UndoResult {
   readonly phase: Phase;
   /** Lines in which the schema differs from what it was before the adoption; empty when it is the same. */
@@ -112,7 +124,16 @@ export interface Adopt extends AdoptRows {
   accept(text: string): Promise<readonly PlanDifference[]>;
   /** What stands in the way or deserves a look before anything is changed. Reads only. */
   preflight(plan: Plan): Promise<readonly PreflightFinding[]>;
-  /** Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. */
+  /**
+   * The last phase: global unique keys go, where the plan makes them per tenant. It can be undone until two tenants have the same value.
+   *
+   * @throws TNT_PLAN_INVALID before enforced, and when the application sends statements that name such a key
+   */
+  contract(options?: ContractOptions): Promise<ContractResult>;
+  /**
+   * Starts the adoption by a plan, or goes on with the open one. Safe to repeat at any time. A plan that only adds decisions about keys
+   * to the open one's is taken into it.
+   */
   run(plan: Plan | null, options?: RunOptions): Promise<RunResult>;
   /**
    * What `run` would do: the statements of every step that is open, and what the hooks say that they would do. Hooks run in one

@@ -11,6 +11,7 @@ import { byDecision, findConflicts } from './conflicts.ts';
 import { createAdoptRows } from './decisions/adopt-rows.ts';
 import { selectKeptCopies } from './decisions/quarantine.ts';
 import { runDry } from './hooks/dry-run.ts';
+import type { Confirm } from './hooks/perform.ts';
 import { createPhaseHooks } from './hooks/phase-hooks.ts';
 import { createHookState } from './hooks/queries.ts';
 import { readHooks, verifyHooksOf } from './hooks/read.ts';
@@ -20,9 +21,12 @@ import type { Inspection } from './inspection.ts';
 import { makePlan, outlook, requireUsableData } from './make-plan.ts';
 import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
+import { withLine } from './plan-file/lines.ts';
+import { type ParsedPlanFile, parsePlanFile } from './plan-file/parse.ts';
 import { renderPage } from './page/page.ts';
 import { type Plan, phases } from './plan-types.ts';
 import { type PreflightFinding, runPreflight } from './preflight.ts';
+import { selectStatements } from './preflight-queries.ts';
 import { conflictsError, pausedError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
 import { findReferences } from './references/find.ts';
 import { proposeRoots } from './roots.ts';
@@ -36,6 +40,9 @@ import { writeScript } from './script/script.ts';
 import { readStatus } from './status.ts';
 import { generateTypes } from './types/generate.ts';
 import { tenantColumnsOf } from './types/tenant-columns.ts';
+import { amendment } from './uniques/amend.ts';
+import { contractOutcome } from './uniques/steps.ts';
+import { askUpserts, contractFindings, upsertFindings, upsertQuestion } from './uniques/upserts.ts';
 
 /**
  * Brings an existing database under tenancy while its application runs.
@@ -87,14 +94,18 @@ export function createAdopt({
     decisions: PlanDecisions | string,
     options: PlanOptions,
   ): Promise<PlanResult> => {
+    const parsed = typeof decisions === 'string' ? parsePlanFile(decisions) : undefined;
     const wanted = typeof decisions === 'string' ? readPlanFile(decisions, inspection, options) : decisions;
     // in mid-adoption the catalogue shows our own work: the plan is the one that the run began with
     const open = await state.selectOpenRun(db);
     if (open !== undefined) {
-      const result = { ...planOfRun(open.plan, wanted), ...(await outlook(db, open.plan)) };
-      return typeof decisions === 'string' ? { ...result, file: decisions } : result;
+      const result = lined(() => ({ ...planOfRun(open.plan, wanted, parsed, inspection) }), parsed);
+      const seen = await outlook(db, open.plan);
+      return { ...result, ...seen, ...(typeof decisions === 'string' ? { file: decisions } : {}) };
     }
-    const plan = await makePlan(db, inspection, wanted);
+    const plan = await makePlan(db, inspection, wanted).catch((error: unknown) => {
+      throw parsed === undefined ? error : withLine(error, parsed.lineOf);
+    });
     return {
       plan,
       file: writePlanFile(plan),
@@ -112,8 +123,12 @@ export function createAdopt({
   };
 
   /** @returns what deserves a look and stops nothing */
-  const refuse = (plan: Plan, force: boolean): Promise<readonly PreflightFinding[]> =>
-    reading(adminPool, async (db) => {
+  const refuse = async (
+    plan: Plan,
+    force: boolean,
+    confirm?: Confirm | 'not asked',
+  ): Promise<readonly PreflightFinding[]> => {
+    const { findings, question } = await reading(adminPool, async (db) => {
       await requireUsableData(db, plan);
       const { conflicts } = byDecision(await findConflicts(db, plan));
       if (conflicts.length > 0) throw conflictsError(conflicts);
@@ -121,12 +136,50 @@ export function createAdopt({
       const findings = await runPreflight(db, plan, schema);
       const blockers = findings.filter((finding) => finding.level === 'blocker');
       if (blockers.length > 0 && !force) throw preflightError(blockers);
-      return findings;
+      return { findings, question: await upsertQuestion(db, plan, 'begin') };
     });
+    if (confirm !== 'not asked' && !force) await askUpserts(question, confirm);
+    return findings;
+  };
+
+  /** Takes decisions about keys into the run that is open. */
+  const amend = async (run: RunRow, plan: Plan, { force = false, confirm }: RunOptions): Promise<RunRow> => {
+    const { removed, added } = amendment(run.plan, plan, await state.selectSteps(adminPool, run.id), underWay);
+    if (run.held) throw new TenantryError('TNT_ADOPT_RUNNING', 'A process is working on the adoption now.');
+    const question = await reading(adminPool, async (db) => {
+      const blockers = upsertFindings(plan, (await selectStatements(db)) ?? []);
+      if (blockers.length > 0 && !force) throw preflightError(blockers);
+      return upsertQuestion(db, plan, 'begin');
+    });
+    if (added.length > 0 && !force) await askUpserts(question, confirm);
+    const client = await adminPool.connect();
+    try {
+      await client.query('begin');
+      await state.amendRun(client, run.id, plan, hashOf(plan), removed);
+      await client.query('commit');
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    } finally {
+      client.release();
+    }
+    return (await state.selectOpenRun(adminPool)) ?? run;
+  };
+
+  /** @throws TNT_PLAN_INVALID, TNT_NOT_CONFIRMED where statements would be refused without the keys that go */
+  const requireNoUpserts = async (plan: Plan, { force = false, confirm }: RunOptions): Promise<void> => {
+    if (force) return;
+    const question = await reading(adminPool, async (db) => {
+      const blockers = contractFindings(plan, (await selectStatements(db)) ?? []);
+      if (blockers.length > 0) throw preflightError(blockers);
+      return upsertQuestion(db, plan, 'contract');
+    });
+    await askUpserts(question, confirm);
+  };
 
   /** Refuses what must be decided first; makes the run and all its steps in one transaction. */
-  const begin = async (plan: Plan, force: boolean, onEvent: OnEvent): Promise<RunRow> => {
-    for (const { level, message } of await refuse(plan, force))
+  const begin = async (plan: Plan, { force = false, confirm }: RunOptions, onEvent: OnEvent): Promise<RunRow> => {
+    for (const { level, message } of await refuse(plan, force, confirm))
       if (level === 'warning') await onEvent({ type: 'warning', message });
     const client = await adminPool.connect();
     try {
@@ -166,7 +219,7 @@ export function createAdopt({
     }
   };
 
-  return {
+  const adopt: Adopt = {
     inspect: () =>
       translated(
         reading(adminPool, async (db) => {
@@ -232,15 +285,14 @@ export function createAdopt({
             if (options.resume !== true) throw pausedError(open.paused_at);
             await state.setPaused(adminPool, open.id, false);
           }
-          const run =
-            open ?? (plan === null ? undefined : await begin(plan, options.force ?? false, engine(options).onEvent));
-          if (run === undefined)
+          const begun = open ?? (plan === null ? undefined : await begin(plan, options, engine(options).onEvent));
+          if (begun === undefined)
             throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption to go on with, and no plan.');
-          if (open !== undefined && plan !== null && hashOf(plan) !== open.plan_hash) {
-            throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', {
-              hint: underWay,
-            });
-          }
+          const run =
+            open !== undefined && plan !== null && hashOf(plan) !== open.plan_hash
+              ? await amend(open, plan, options)
+              : begun;
+          if (to === 'contract') await requireNoUpserts(run.plan, options);
           await withHooks(options, (work) => runForward(work, run, to), open === undefined ? run.id : null);
           const rows = (await state.selectSteps(adminPool, run.id)).reduce((sum, step) => sum + step.rows_done, 0);
           const now = await state.selectOpenRun(adminPool);
@@ -254,13 +306,30 @@ export function createAdopt({
         })(),
       ),
 
+    contract: (options = {}) =>
+      translated(
+        (async () => {
+          const run = await state.selectOpenRun(adminPool);
+          if (run === undefined) throw noOpenRun();
+          if (phases.indexOf(run.phase) < phases.indexOf('enforced'))
+            throw new TenantryError(
+              'TNT_PLAN_INVALID',
+              `The adoption is at ${run.phase}: contract comes behind enforced.`,
+              { hint: 'First: tenantry adopt run' },
+            );
+          const result = await adopt.run(options.plan ?? null, { ...options, to: 'contract' });
+          const { plan } = (await state.selectOpenRun(adminPool)) ?? run;
+          return { ...result, ...contractOutcome(plan) };
+        })(),
+      ),
+
     dryRun: (plan, options = {}) =>
       translated(
         (async () => {
           const run = await state.selectOpenRun(adminPool);
           const wanted = run?.plan ?? plan;
           if (wanted === null) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption and no plan.');
-          const findings = run === undefined ? await refuse(wanted, options.force ?? false) : [];
+          const findings = run === undefined ? await refuse(wanted, options.force ?? false, 'not asked') : [];
           const steps = run === undefined ? [] : await state.selectSteps(adminPool, run.id);
           const done = new Set(steps.filter(({ status }) => status === 'done').map(({ id }) => id));
           const { to = 'enforced' } = options;
@@ -338,6 +407,16 @@ export function createAdopt({
         })(),
       ),
   };
+  return adopt;
+}
+
+/** A refusal of a file's decision, with its line. */
+function lined<T>(work: () => T, parsed: ParsedPlanFile | undefined): T {
+  try {
+    return work();
+  } catch (error) {
+    throw parsed === undefined ? error : withLine(error, parsed.lineOf);
+  }
 }
 
 function noOpenRun(): TenantryError {
@@ -386,7 +465,8 @@ async function translated<T>(work: Promise<T>): Promise<T> {
 /** The decisions and the steps count; sizes and estimates change while the application runs. */
 function hashOf(plan: Plan): string {
   const { column, root, constant, order, steps } = plan;
-  return createHash('sha256').update(JSON.stringify({ column, root, constant, order, steps })).digest('hex');
+  const keys = plan.tables.map(({ uniques }) => uniques.map(({ name, decided }) => [name, decided]));
+  return createHash('sha256').update(JSON.stringify({ column, root, constant, order, steps, keys })).digest('hex');
 }
 
 function isDuplicate(error: unknown): boolean {

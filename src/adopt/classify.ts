@@ -4,6 +4,7 @@ import { type Draft, draft, hasTenant } from './drafts.ts';
 import { settleFamilies } from './families.ts';
 import { describeRoute, groupBy, labelsOf, routesToRoot } from './graph.ts';
 import type { ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
+import type { UniqueDecisions } from './uniques/judge.ts';
 import { chooseWays } from './ways.ts';
 
 export { hasTenant } from './drafts.ts';
@@ -15,6 +16,10 @@ export interface TableDecision extends RowDecisions {
   readonly class?: TableClass | undefined;
   /** Columns of the foreign keys the tenant comes by, each as `keyLabel` prints it; the first that is not null counts. */
   readonly via?: readonly string[] | undefined;
+  /** Unique keys by name, or new ones by their columns: `(number)`. What is left out stays as it is. */
+  readonly uniques?: UniqueDecisions | undefined;
+  /** Foreign keys, by their labels, that carry the tenant from tighten on. */
+  readonly compositeKeys?: readonly string[] | undefined;
 }
 
 export interface Decisions {

@@ -1,15 +1,16 @@
 import type { Queryable, Row } from '../database/sql.ts';
-import { type FindingKind, type Listing, planListings } from './decisions/findings.ts';
+import type { FindingKind, Listing } from './decisions/findings.ts';
 import { refuseFixedKeys } from './decisions/new-keys.ts';
 import type { TableName } from './inspection.ts';
 import type { Plan } from './plan-types.ts';
+import { allListings } from './uniques/listing.ts';
 
 /** Rows that cannot belong to one tenant as they are. */
 export interface Conflict {
   readonly table: TableName;
   /**
    * `joins tenants`: two of its keys lead to different tenants. `no tenant`: none of its keys leads to one. `shared row`: rows of
-   * several tenants refer to it. `copy breaks unique`: it cannot be copied for another tenant.
+   * several tenants refer to it. `copy breaks unique`: it cannot be copied for another tenant. `duplicate value`: a key that is to be unique per tenant cannot be made.
    */
   readonly kind: FindingKind;
   /** What the plan says about these rows; `stop`: nothing yet, so that the adoption cannot begin. */
@@ -39,7 +40,7 @@ export async function findConflicts(
 ): Promise<Conflict[]> {
   await refuseFixedKeys(db, plan);
   const conflicts: Conflict[] = [];
-  for (const listing of planListings(plan, 'plan')) conflicts.push(...(await count(db, listing, limit)));
+  for (const listing of allListings(plan, 'plan')) conflicts.push(...(await count(db, listing, limit)));
   return conflicts;
 }
 
@@ -82,6 +83,8 @@ export function describeConflict({
       return `${count} rows of ${table} are used by several tenants: ${routes.join(' or ')}`;
     case 'copy breaks unique':
       return `${count} rows of ${table} cannot be copied: ${routes.join(', ')} would hold the value twice`;
+    case 'duplicate value':
+      return `${count} rows of ${table} have a value that another row of their tenant has: ${routes.join(', ')} cannot be made`;
     default:
       return `${count} rows of ${table} have another tenant than decided: by ${routes.join(' or by ')}`;
   }

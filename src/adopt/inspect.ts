@@ -38,15 +38,7 @@ export async function inspectDatabase(db: Queryable, schema = 'tenantry'): Promi
         ...row,
         columns: (columns.get(row.name) ?? []).map(({ table: _of, ...column }) => column),
         primaryKey: keys.find((key) => key.primary)?.columns ?? [],
-        uniques: keys
-          .filter((key) => !key.primary)
-          .map(({ name, columns: of, constraint, partial, deferrable }) => ({
-            name,
-            columns: of,
-            constraint,
-            partial,
-            deferrable,
-          })),
+        uniques: keys.filter((key) => !key.primary).map(({ table: _of, primary: _primary, ...unique }) => unique),
       };
     }),
     foreignKeys: liftPartitionKeys(await selectForeignKeys(db, schema)),

@@ -24,6 +24,24 @@ export interface UniqueFacts {
   /** An index on expressions or with a WHERE: its columns do not say all. */
   readonly partial: boolean;
   readonly deferrable: boolean;
+  /** What is needed to make it again; left out where it cannot be told. */
+  readonly definition?: UniqueDefinition | null;
+}
+
+/** How an index was defined, in parts. */
+export interface UniqueDefinition {
+  /** What follows `using btree (` in its definition: `lower(email)) where (gone is null)`. */
+  readonly tail: string;
+  /** Its key columns, as SQL on a row of the table. */
+  readonly keys: readonly string[];
+  readonly where: string | null;
+  /** Tables whose foreign keys need it. */
+  readonly referencedBy: readonly TableName[];
+  /** Something else that stands on it, in words. */
+  readonly pinned: string | null;
+  readonly clustered: boolean;
+  readonly comment: string | null;
+  readonly constraintComment: string | null;
 }
 
 export interface TriggerFacts {

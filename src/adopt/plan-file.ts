@@ -7,6 +7,7 @@ import type { Inspection } from './inspection.ts';
 import type { PlanDecisions } from './plan.ts';
 import { describeTable, fileHead, flowLists } from './plan-file/comments.ts';
 import { invalid } from './plan-file/lines.ts';
+import { setKeyDecisions } from './plan-file/key-decisions.ts';
 import { parsePlanFile } from './plan-file/parse.ts';
 import { offerComment, readReferences, setReferences } from './plan-file/references.ts';
 import { setRowDecisions } from './plan-file/row-decisions.ts';
@@ -42,6 +43,7 @@ export function writePlanFile(plan: Plan): string {
     key.spaceBefore = tables.items.length > 0;
     if (value instanceof YAMLMap) {
       flowLists(value);
+      setKeyDecisions(document, value, table);
       setRowDecisions(document, value, table.decided);
     }
     tables.set(key, value);
@@ -102,11 +104,18 @@ export function readPlanFile(text: string, inspection: Inspection, { update = fa
 /** `undecided` is the absence of a decision: with a reference confirmed meanwhile the table may be told. */
 function decisionOf(
   name: string,
-  { class: kind, shared_rows: sharedRows, keys: _known, ...rest }: PlanFile['tables'][string],
+  {
+    class: kind,
+    shared_rows: sharedRows,
+    composite_keys: compositeKeys,
+    keys: _known,
+    ...rest
+  }: PlanFile['tables'][string],
   root: string | undefined,
 ): NonNullable<PlanDecisions['tables']>[string] {
-  if (name === root) return rowDecisions({ ...rest, sharedRows });
-  return kind === 'undecided' ? { ...rest, sharedRows } : { class: kind, ...rest, sharedRows };
+  if (name === root) return { ...rowDecisions({ ...rest, sharedRows }), uniques: rest.uniques, compositeKeys };
+  const all = { ...rest, sharedRows, compositeKeys };
+  return kind === 'undecided' ? all : { class: kind, ...all };
 }
 
 function refuseDrift(file: PlanFile, inspection: Inspection, update: boolean): void {

@@ -1,11 +1,20 @@
 import type { Statement } from '../database/sql.ts';
 import type { Classification } from './classify.ts';
-import type { ForeignKey, TableName } from './inspection.ts';
+import type { ForeignKey, TableName, UniqueDefinition } from './inspection.ts';
 import type { OrganizationKeys } from './key-text.ts';
 import type { MembershipPlan } from './memberships/types.ts';
 
 /** The phases in order. A run stops after any of them; undo goes back from any of them. */
-export const phases = ['preflight', 'expand', 'backfill', 'verify', 'tighten', 'shadow', 'enforced'] as const;
+export const phases = [
+  'preflight',
+  'expand',
+  'backfill',
+  'verify',
+  'tighten',
+  'shadow',
+  'enforced',
+  'contract',
+] as const;
 export type Phase = (typeof phases)[number];
 
 interface StepBase {
@@ -13,6 +22,8 @@ interface StepBase {
   readonly id: string;
   readonly phase: Phase;
   readonly table: TableName | null;
+  /** May be added to a run that is open, or taken out of it before it has begun: nothing else stands on it. */
+  readonly optional?: true;
 }
 
 /** Statements of one short transaction, under a lock time-out, recorded as done in the same transaction. */
@@ -32,7 +43,27 @@ export interface IndexStep extends StepBase {
   /** Where it belongs, and on what: an index of the same name that is another's is left alone. */
   readonly relation: TableName;
   readonly columns: readonly string[];
+  readonly unique?: true;
+  /** Of one with expressions or a condition, which columns do not tell: what follows `using btree (` in its definition. */
+  readonly tail?: string;
   readonly up: readonly Statement[];
+  readonly down: readonly Statement[];
+}
+
+/** Takes a global unique key away, once the one per tenant is there; the way back makes it again, concurrently. */
+export interface RetireStep extends StepBase {
+  readonly kind: 'retire';
+  readonly index: string;
+  readonly relation: TableName;
+  readonly columns: readonly string[];
+  readonly unique: true;
+  readonly tail: string;
+  /** The index that is unique per tenant. */
+  readonly successor: string;
+  /** One row of `finding, rows, keys` where several rows have one value: then there is no way back. */
+  readonly taken: Statement;
+  readonly up: readonly Statement[];
+  /** The index, then in one transaction what stood on it. */
   readonly down: readonly Statement[];
 }
 
@@ -66,7 +97,7 @@ export interface BatchStep extends StepBase {
   readonly down: readonly Statement[];
 }
 
-export type Step = TransactionStep | IndexStep | BackfillStep | CheckStep | ModeStep | BatchStep;
+export type Step = TransactionStep | IndexStep | BackfillStep | CheckStep | ModeStep | BatchStep | RetireStep;
 
 /** When a row must have its tenant: as it is written, when its transaction commits (deferrable keys), or never (keys that may be null). */
 export type Required = 'at once' | 'at commit' | 'never';
@@ -92,8 +123,10 @@ export interface TablePlan extends Classification {
   readonly known?: readonly ForeignKey[];
   readonly rows: number;
   readonly required: Required;
-  /** Unique keys that stay global, and what becomes of each at contract. */
+  /** Unique keys that are global, what becomes of each at contract, and those that a person adds. */
   readonly uniques: readonly UniquePlan[];
+  /** Foreign keys that carry the tenant from tighten on, by their labels. */
+  readonly compositeKeys: readonly string[];
 }
 
 /** A reference without a constraint, as the plan file writes it. */
@@ -116,12 +149,22 @@ export interface FoundReference extends ReferenceDecision {
   readonly found: number;
 }
 
+/** `per-tenant`: two tenants may have the same value, from contract on. `global`: stays as it is. */
+export type UniqueDecision = 'per-tenant' | 'global';
+
 export interface UniquePlan {
+  /** Of the index or constraint; of one that a person adds its columns in parentheses, `(number)`. */
   readonly name: string;
   readonly columns: readonly string[];
-  /** `rescope`: unique per tenant from contract on. `keep`: stays as it is. */
-  readonly proposal: 'rescope' | 'keep';
+  readonly proposal: UniqueDecision;
   readonly reason: string;
+  /** Nobody has decided: it stays as it is. */
+  readonly decided: UniqueDecision | null;
+  /** Why it cannot become per tenant; null where it can. */
+  readonly obstacle: string | null;
+  readonly constraint: boolean;
+  /** Null for one that a person adds. */
+  readonly definition: UniqueDefinition | null;
 }
 
 /** Everything an adoption will do, as data. */

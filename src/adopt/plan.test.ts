@@ -159,13 +159,27 @@ describe('classification', () => {
     expect(planAdoption(shop, decisions, usage)).toEqual(planAdoption(shop, decisions, usage));
   });
 
-  test('a unique key that refers to a tenant’s row stays, another is proposed per tenant', () => {
+  test('a unique key that refers to a tenant’s row stays, another is proposed per tenant where it can be made beside', () => {
     const unique = (name: string, columns: string[], partial = false) => ({
       name,
       columns,
       constraint: true,
       partial,
       deferrable: false,
+      ...(partial
+        ? {}
+        : {
+            definition: {
+              tail: `${columns.join(', ')})`,
+              keys: columns,
+              where: null,
+              referencedBy: [],
+              pinned: null,
+              clustered: false,
+              comment: null,
+              constraintComment: null,
+            },
+          }),
     });
     const found = inspection(
       [
@@ -178,9 +192,9 @@ describe('classification', () => {
     );
     const uniques = planAdoption(found, { root: 'public.shops' }).tables[1]?.uniques;
     expect(uniques?.map((u) => [u.name, u.proposal])).toEqual([
-      ['a', 'keep'],
-      ['b', 'rescope'],
-      ['c', 'rescope'],
+      ['a', 'global'],
+      ['b', 'per-tenant'],
+      ['c', 'global'],
     ]);
     expect(uniques?.[2]?.reason).toContain('by hand');
   });

@@ -13,6 +13,9 @@ import { planMemberships, requireRoot } from './plan-root.ts';
 import { nameColumn, organizationKeys } from './roots.ts';
 import { planSteps } from './steps/steps.ts';
 import { parentsFirst } from './tenant-sql.ts';
+import { asInvalid } from './uniques/amend.ts';
+import { checkCompositeKeys } from './uniques/composite.ts';
+import { KeyProblem, planUniques, type UniqueDecisions } from './uniques/judge.ts';
 
 /** All that a person decides; the file `tenantry.plan.yaml` holds nothing else. */
 export interface PlanDecisions extends Decisions {
@@ -65,10 +68,13 @@ export function planAdoption(
         : inspection.foreignKeys.filter((key) => key.table === facts.name && withTenant.has(key.parent)),
       rows: facts.rows,
       required: required.get(facts.name) ?? 'at once',
-      uniques: hasTenant(classification.class) ? planUniques(inspection, facts) : [],
+      uniques: uniquesOf(inspection, facts, classification, decisions.tables?.[facts.name]?.uniques),
+      compositeKeys: decisions.tables?.[facts.name]?.compositeKeys ?? [],
     };
   });
   refuseContradictions(inspection, decisions, classes, column, keys);
+  for (const table of tables.filter((one) => one.class !== 'undecided'))
+    asInvalid(table.table, () => checkCompositeKeys(tables, table));
   const plan: Plan = {
     version: 1,
     database: inspection.database,
@@ -93,6 +99,22 @@ export function planAdoption(
     steps: [],
   };
   return { ...plan, steps: planSteps(plan, inspection) };
+}
+
+function uniquesOf(
+  inspection: Inspection,
+  facts: TableFacts,
+  { table, class: kind }: Classification,
+  decided: UniqueDecisions | undefined,
+): UniquePlan[] {
+  return asInvalid(table, () => {
+    if (hasTenant(kind) || kind === 'undecided')
+      return planUniques(inspection.foreignKeys, facts, kind === 'root', decided);
+    const [name] = Object.keys(decided ?? {});
+    if (name !== undefined)
+      throw new KeyProblem(['uniques', name], `${table} has class ${kind}: its rows have no tenant to be unique in`);
+    return [];
+  });
 }
 
 function generatedKeys({ via, checks }: Classification, facts: TableFacts): TablePlan['generated'] {
@@ -205,32 +227,6 @@ function requirements(
     result.set(table, ranks[Math.max(own, parents)] ?? 'never');
   }
   return result;
-}
-
-/** "Re-scope if and only if no column is a foreign key": agreed with 90 % of a large product's decisions. Only proposed here. */
-function planUniques(inspection: Inspection, table: TableFacts): UniquePlan[] {
-  const keyColumns = new Map(
-    inspection.foreignKeys.filter((k) => k.table === table.name).flatMap((k) => k.columns.map((c) => [c, k.parent])),
-  );
-  return table.uniques.map(({ name, columns, partial }) => {
-    const foreign = columns.find((column) => keyColumns.has(column));
-    if (foreign !== undefined) {
-      return {
-        name,
-        columns,
-        proposal: 'keep',
-        reason: `${foreign} refers to ${keyColumns.get(foreign) ?? ''}: values of two tenants cannot collide`,
-      };
-    }
-    return {
-      name,
-      columns,
-      proposal: 'rescope',
-      reason: partial
-        ? 'two tenants may want the same value; an index with a condition or an expression: re-create it by hand with the tenant in front'
-        : 'two tenants may want the same value, and a refused duplicate tells one tenant what another has',
-    };
-  });
 }
 
 /** `System Tenant` → `system-tenant`. */

@@ -7,6 +7,7 @@ import { indexFindings } from './preflight-indexes.ts';
 import { selectHorizon, selectLeakyIndexes, selectPrivileges, selectStatements } from './preflight-queries.ts';
 import { shapeFindings } from './preflight-shapes.ts';
 import { wouldFire } from './steps/backfill.ts';
+import { upsertFindings } from './uniques/upserts.ts';
 
 export interface PreflightFinding {
   /** Stable, for suppression and tests. */
@@ -195,7 +196,8 @@ async function statistics(db: Queryable, plan: Plan, tables: readonly TablePlan[
       },
     ];
   }
-  const findings: PreflightFinding[] = [];
+  const findings = upsertFindings(plan, seen);
+  const named = new Set(findings.map((finding) => finding.object));
   for (const table of tables) {
     const about = seen.filter((text) => new RegExp(`\\b${table.name.replaceAll(/[^\w]/g, '.')}\\b`, 'i').test(text));
     const star = about.find((text) => /\bselect\s+(?:\w+\.)?\*/i.test(text));
@@ -207,7 +209,7 @@ async function statistics(db: Queryable, plan: Plan, tables: readonly TablePlan[
         message: `the application sends SELECT * on ${table.table}: a named prepared statement of it fails once with 0A000 when the column comes, and must be prepared again`,
       });
     }
-    if (about.some((text) => /\bon\s+conflict\s*\(/i.test(text))) {
+    if (!named.has(table.table) && about.some((text) => /\bon\s+conflict\s*\(/i.test(text))) {
       findings.push({
         code: 'on-conflict',
         level: 'note',

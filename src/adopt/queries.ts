@@ -106,9 +106,20 @@ export async function selectUniques(db: Queryable, schema: string): Promise<Uniq
             x.indpred is not null or x.indexprs is not null as partial, not x.indimmediate as deferrable,
             array(select a.attname::text from unnest(x.indkey::int2[]) with ordinality k(num, o)
                   join pg_attribute a on a.attrelid = c.oid and a.attnum = k.num
-                  where k.o <= x.indnkeyatts order by k.o) as columns
+                  where k.o <= x.indnkeyatts order by k.o) as columns,
+            case when left(d.text, length(d.head)) = d.head then json_build_object(
+              'tail', substr(d.text, length(d.head) + 1),
+              'keys', (select json_agg(pg_get_indexdef(x.indexrelid, k, true) order by k) from generate_series(1, x.indnkeyatts) k),
+              'where', pg_get_expr(x.indpred, x.indrelid),
+              'referencedBy', array(select distinct format('%I.%I', rn.nspname, r.relname) from pg_constraint f join pg_class r on r.oid = f.conrelid
+                                    join pg_namespace rn on rn.oid = r.relnamespace where f.conindid = x.indexrelid and f.contype = 'f' order by 1),
+              'pinned', case when x.indisreplident then 'it is the replica identity' when i.reltablespace <> 0 then 'it lies in a tablespace of its own' end,
+              'clustered', x.indisclustered, 'comment', obj_description(i.oid, 'pg_class'),
+              'constraintComment', (select obj_description(k.oid, 'pg_constraint') from pg_constraint k where k.conindid = x.indexrelid and k.contype = 'u')) end as definition
      from pg_index x join pg_class c on c.oid = x.indrelid join pg_class i on i.oid = x.indexrelid
      join pg_namespace n on n.oid = c.relnamespace
+     cross join lateral (select pg_get_indexdef(x.indexrelid) as text,
+                                format('CREATE UNIQUE INDEX %I ON %I.%I USING btree (', i.relname, n.nspname, c.relname) as head) d
      where x.indisunique and x.indisvalid and not c.relispartition and c.relkind in ('r', 'p') and ${hostSchemas}
      order by 1, 2`,
     [schema],

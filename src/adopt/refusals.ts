@@ -1,17 +1,38 @@
 import { isDeepStrictEqual } from 'node:util';
 import { TenantryError } from '../errors.ts';
 import type { PlanResult } from './adopt-types.ts';
+import { compareDecisions } from './check/against-run.ts';
+import type { PlanDifference } from './check/difference.ts';
 import { type Conflict, describeConflict } from './conflicts.ts';
 import { rowDecisions } from './decisions/classes.ts';
 import { labelsOf } from './graph.ts';
+import type { Inspection } from './inspection.ts';
 import type { PlanDecisions } from './plan.ts';
 import { writePlanFile } from './plan-file.ts';
+import type { ParsedPlanFile } from './plan-file/parse.ts';
 import type { Plan } from './plan-types.ts';
 import type { PreflightFinding } from './preflight.ts';
+import { amendPlan } from './uniques/amend.ts';
 
-/** The plan of the run that is open, when the decisions are the same. @throws TNT_PLAN_DRIFTED */
-export function planOfRun(plan: Plan, wanted: PlanDecisions): Omit<PlanResult, 'organizations' | 'memberships'> {
-  const same =
+/**
+ * The plan of the run that is open, with the decisions about keys that a person added since.
+ *
+ * @throws TNT_PLAN_DRIFTED when anything else is decided otherwise, with the lines of a file and the way
+ */
+export function planOfRun(
+  plan: Plan,
+  wanted: PlanDecisions,
+  parsed: ParsedPlanFile | undefined,
+  inspection: Inspection,
+): Omit<PlanResult, 'organizations' | 'memberships'> {
+  const changed = parsed === undefined ? [] : compareDecisions(parsed, plan);
+  if (changed.length > 0 || !isSame(plan, wanted)) throw changedError(changed);
+  const amended = amendPlan(plan, wanted, inspection);
+  return { plan: amended, file: writePlanFile(amended), conflicts: [], decided: [] };
+}
+
+function isSame(plan: Plan, wanted: PlanDecisions): boolean {
+  return (
     (wanted.column ?? plan.column) === plan.column &&
     (wanted.root ?? null) === (plan.root?.table ?? null) &&
     (wanted.rootKey === undefined || wanted.rootKey.join('|') === plan.root?.key.join('|')) &&
@@ -27,9 +48,22 @@ export function planOfRun(plan: Plan, wanted: PlanDecisions): Omit<PlanResult, '
         JSON.stringify(rowDecisions(decided ?? {})) === JSON.stringify(table.decided ?? {}) &&
         (decided?.via === undefined || decided.via.join('|') === labelsOf(table.via).join('|'))
       );
-    });
-  if (same) return { plan, file: writePlanFile(plan), conflicts: [], decided: [] };
-  throw new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
+    })
+  );
+}
+
+function changedError(changed: readonly PlanDifference[]): TenantryError {
+  if (changed.length === 0)
+    return new TenantryError('TNT_PLAN_DRIFTED', 'An adoption by another plan is under way.', { hint: underWay });
+  const lines = changed.map(({ line, message }) => `line ${line}: ${message}`);
+  return new TenantryError(
+    'TNT_PLAN_DRIFTED',
+    `An adoption is open, and the plan decides otherwise what it has begun with: ${lines.join('; ')}.`,
+    {
+      details: { differences: changed },
+      hint: 'Put the lines back, or take the adoption back first: tenantry adopt undo --yes. Single rows in quarantine: tenantry adopt release. What may be added in its course: uniques, composite_keys.',
+    },
+  );
 }
 
 /** The names of the columns that hold a mapping's key, by table. */

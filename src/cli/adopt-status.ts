@@ -61,7 +61,9 @@ function headline({ paint }: Terminal, status: AdoptStatus): string {
   if (status.direction === 'undo') return `${phase}, going back${status.running ? '' : paint('warn', ', stopped')}`;
   if (status.pausedAt !== null) return `${phase}, ${paint('warn', 'paused')} since ${minute(status.pausedAt)} UTC`;
   if (status.running) return `${phase}, ${paint('good', 'a process is working on it')}`;
-  return status.phase === 'enforced' ? `${phase}, complete` : `${phase}, no process is working on it`;
+  return status.phase === 'enforced' || status.phase === 'contract'
+    ? `${phase}, complete`
+    : `${phase}, no process is working on it`;
 }
 
 function phaseState(phase: PhaseStatus, status: AdoptStatus, isNext: boolean): string {
@@ -92,7 +94,10 @@ function nextStep(status: AdoptStatus): string {
   if (status.direction === 'undo') return status.running ? 'wait for it' : 'tenantry adopt undo --yes';
   if (status.running) return 'wait for it, or: tenantry adopt pause';
   if (status.phase === 'shadow') return 'tenantry isolation shadow report, then: tenantry adopt run';
-  if (status.phase === 'enforced') return 'tenantry adopt verify, and in CI: tenantry adopt plan --check';
+  if (status.phase === 'enforced' && status.phases.some(({ phase, fraction }) => phase === 'contract' && fraction < 1))
+    return 'tenantry adopt verify; when the last old code is gone: tenantry adopt contract';
+  if (status.phase === 'enforced' || status.phase === 'contract')
+    return 'tenantry adopt verify, and in CI: tenantry adopt plan --check';
   return 'tenantry adopt run';
 }
 

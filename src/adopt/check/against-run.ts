@@ -16,10 +16,15 @@ const accept = 'tenantry adopt plan --accept';
  * triggers, indexes and keys, is no difference. Pure.
  */
 export function compareWithRun(parsed: ParsedPlanFile, plan: Plan, drift: readonly Drift[]): PlanDifference[] {
-  return [...compareDecisions(parsed, plan), ...drift.map((one) => describe(parsed, plan, one))];
+  return [
+    ...compareDecisions(parsed, plan),
+    ...compareKeyDecisions(parsed, plan),
+    ...drift.map((one) => describe(parsed, plan, one)),
+  ];
 }
 
-function compareDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDifference[] {
+/** What the file decides otherwise than the adoption that is open, and cannot be changed in its course. */
+export function compareDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDifference[] {
   const found: PlanDifference[] = [];
   const say = (path: readonly PropertyKey[], table: TableName | null, message: string): void => {
     found.push(difference('decision', lineOf(path), table, message, putBack));
@@ -37,13 +42,14 @@ function compareDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDif
       `the file has the constant "${file.constant.name}", the adoption ${plan.constant?.name ?? 'a root'}`,
     );
   const query = file.root !== undefined && 'query' in file.root ? file.root.query : undefined;
-  if (query !== undefined && query !== plan.mapping?.query)
+  if (query !== undefined && query.replace(/[;\s]+$/, '') !== plan.mapping?.query)
     say(['root', 'query'], null, `the file's root query is not the one of the adoption`);
   if (!same(file.references ?? [], plan.references))
     say(['references'], null, 'the references of the file are not those of the adoption');
   if (!same(file.memberships, plan.memberships?.decisions))
     say(['memberships'], null, 'the memberships of the file are not those of the adoption');
-  for (const { table, class: kind, via, decided: rows } of plan.tables) {
+  // a file without tables leaves them all to the plan
+  for (const { table, class: kind, via, decided: rows } of Object.keys(file.tables).length === 0 ? [] : plan.tables) {
     const decided = file.tables[table];
     if (decided === undefined) {
       say(['tables'], table, `${table} is in the adoption (${kind}) and not in the file`);
@@ -60,6 +66,35 @@ function compareDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDif
     }
   }
   return found;
+}
+
+/** Decisions about keys may be added while an adoption is open; the next run takes them. */
+function compareKeyDecisions({ file, lineOf }: ParsedPlanFile, plan: Plan): PlanDifference[] {
+  return plan.tables.flatMap(({ table, uniques, compositeKeys }) => {
+    const { uniques: wanted = {}, composite_keys: composite = [] } = file.tables[table] ?? {};
+    const known = Object.fromEntries(
+      uniques.flatMap(({ name, decided }) => (decided === null ? [] : [[name, decided]])),
+    );
+    return (
+      [
+        ['uniques', wanted, known],
+        ['composite_keys', composite, compositeKeys],
+      ] as const
+    ).flatMap(([field, inFile, inPlan]) =>
+      file.tables[table] === undefined || same(inFile, inPlan)
+        ? []
+        : [
+            difference(
+              'decision',
+              lineOf(['tables', table, field]),
+              table,
+              `the file decides ${field} of ${table} otherwise than the adoption, which was not told yet`,
+              'tenantry adopt run',
+              { level: 'note' },
+            ),
+          ],
+    );
+  });
 }
 
 /** As a plan is kept: without what is left out. */

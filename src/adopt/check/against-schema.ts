@@ -140,14 +140,16 @@ function invalidDifference(
   remedy = 'correct the line, then: tenantry adopt plan',
 ): PlanDifference {
   if (!(error instanceof TenantryError)) throw error;
-  const details = error.details as { line?: unknown } | undefined;
+  const details = error.details as { line?: unknown; path?: unknown } | undefined;
   const named = /\b[Tt]able (\S+?)(?=[\s,:])/.exec(error.message)?.[1];
   const line =
     typeof details?.line === 'number'
       ? details.line
-      : named !== undefined && text.includes(named)
-        ? lineOf(['tables', named])
-        : 1;
+      : Array.isArray(details?.path)
+        ? lineOf(details.path as readonly string[])
+        : named !== undefined && text.includes(named)
+          ? lineOf(['tables', named])
+          : 1;
   const message = error.message.replace(/^Line \d+ of the plan: /, '').replace(/\.$/, '');
   return difference('invalid', line, named ?? null, message, remedy);
 }

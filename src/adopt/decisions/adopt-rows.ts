@@ -4,7 +4,8 @@ import { renderSchema } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import { type Plan, phases } from '../plan-types.ts';
 import type { State } from '../run/state.ts';
-import { type Listing, planListings } from './findings.ts';
+import { allListings } from '../uniques/listing.ts';
+import type { Listing } from './findings.ts';
 import { listRows, type RowFinding } from './list.ts';
 import { countQuarantine, type QuarantineCount } from './quarantine.ts';
 import { type ReleaseOptions, type ReleaseResult, releaseRows } from './release.ts';
@@ -49,7 +50,7 @@ export function createAdoptRows({
           throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption and no plan to list rows by.');
         }
         const filled = run !== undefined && phases.indexOf(run.phase) >= phases.indexOf('backfill');
-        yield* listRows(client, planListings(wanted, filled ? 'data' : 'plan').map(sql));
+        yield* listRows(client, allListings(wanted, filled ? 'data' : 'plan').map(sql));
         broken = false;
       } catch (error) {
         throw translateDatabaseError(error);

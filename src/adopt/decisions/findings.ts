@@ -5,6 +5,7 @@ import type { ForeignKey, TableName } from '../inspection.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import {
   createAliases,
+  type JoinedExpression,
   type RouteEnd,
   type TenantGraph,
   type TenantNode,
@@ -17,7 +18,13 @@ import { isOrphan, tenantByWay, usesOf } from './apply-rule.ts';
 import { columnGraph, wrongBySql } from './by-columns.ts';
 import { keyIn, organizationSlug, rowText } from './rule.ts';
 
-export type FindingKind = 'joins tenants' | 'no tenant' | 'shared row' | 'copy breaks unique' | 'wrong tenant';
+export type FindingKind =
+  | 'joins tenants'
+  | 'no tenant'
+  | 'shared row'
+  | 'copy breaks unique'
+  | 'duplicate value'
+  | 'wrong tenant';
 
 /** One statement that lists rows: `key, tenant, other, decision, ord`. */
 export interface Listing {
@@ -80,7 +87,7 @@ function orderOf(table: TablePlan): string {
   return table.primaryKey.length === 0 ? 't.ctid' : `row(${table.primaryKey.map((c) => `t.${ident(c)}`).join(', ')})`;
 }
 
-function select(
+export function selectRows(
   table: TablePlan,
   columns: { tenant: string; other: string; decision: string },
   from: string,
@@ -117,7 +124,7 @@ function disagreements(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
         table: table.table,
         kind: 'joins tenants',
         ways: [...table.via.slice(0, 1), key].map((way) => describeWay(plan, way)),
-        text: select(
+        text: selectRows(
           table,
           {
             tenant: show(own.expression),
@@ -129,6 +136,22 @@ function disagreements(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
         ),
       };
     });
+}
+
+/** The tenant of the row `t`: by the keys of the root or by its column, and as it is shown. */
+export function lookAt(
+  plan: Plan,
+  table: TablePlan,
+  sight: Sight,
+  aliases: () => string,
+): JoinedExpression & { readonly shown: string } {
+  if (plan.constant !== null) return { joins: [], expression: 'null::text', shown: 'null::text' };
+  const { graph, end, show } = eyesOf(plan, table.table, sight);
+  const own =
+    sight === 'data'
+      ? { joins: [], expression: `t.${ident(plan.column)}` }
+      : rootAware(plan, table, graph, end, aliases);
+  return { ...own, shown: show(own.expression) };
 }
 
 /** The root's own tenant is in its column; a table without a way has its own tenant in it as well. */
@@ -154,7 +177,7 @@ function withoutTenant(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
       table: table.table,
       kind: 'no tenant',
       ways: table.via.length === 0 ? ['used by no row of a tenant'] : table.via.map((way) => describeWay(plan, way)),
-      text: select(
+      text: selectRows(
         table,
         { tenant: 'null::text', other: 'null::text', decision: decisionSql(table, decision) },
         `${rowsOf(table)} t ${own.joins.join(' ')}`,
@@ -205,7 +228,7 @@ function sharedRows(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
   const shared = `pg_catalog.cardinality(array_remove(x.tenants, ${mine})) > 0`;
   const ways = keys.map((key) => `used by ${key.table}.${keyLabel(key)}`);
   return [
-    { table: table.table, kind: 'shared row', ways, text: select(table, columns, from, shared) },
+    { table: table.table, kind: 'shared row', ways, text: selectRows(table, columns, from, shared) },
     ...(table.rule.sharedRows === 'duplicate'
       ? brokenUniques(plan, table).map(({ name, columns: unique }): Listing => {
           const present = unique.map((c) => `t.${ident(c)} is not null`).join(' and ') || 'true';
@@ -213,7 +236,7 @@ function sharedRows(plan: Plan, table: TablePlan, sight: Sight): Listing[] {
             table: table.table,
             kind: 'copy breaks unique',
             ways: [`unique ${name} (${unique.join(', ')})`],
-            text: select(table, { ...columns, decision: `'stop'` }, from, `${shared} and ${present}`),
+            text: selectRows(table, { ...columns, decision: `'stop'` }, from, `${shared} and ${present}`),
           };
         })
       : []),
@@ -232,7 +255,9 @@ export function copiedBy(plan: Plan, table: TablePlan): ForeignKey[] {
 /** Unique keys that hold none of the columns that are another's in a copy. */
 function brokenUniques(plan: Plan, table: TablePlan): TablePlan['uniques'] {
   const changed = new Set([...table.primaryKey, ...table.via.flatMap((key) => key.columns), plan.column]);
-  return table.uniques.filter((unique) => !unique.columns.some((column) => changed.has(column)));
+  return table.uniques.filter(
+    (unique) => unique.decided !== 'per-tenant' && !unique.columns.some((column) => changed.has(column)),
+  );
 }
 
 /** Rows whose tenant is neither what the decisions say nor what somebody released them to. */
@@ -246,7 +271,7 @@ function wrongTenant(plan: Plan, table: TablePlan): Listing[] {
       table: table.table,
       kind: 'wrong tenant',
       ways: table.via.map((way) => describeWay(plan, way)),
-      text: select(
+      text: selectRows(
         table,
         { tenant: show(wrong.actual), other: show(wrong.expected), decision: `'stop'` },
         `${rowsOf(table)} t ${wrong.joins.join(' ')}`,

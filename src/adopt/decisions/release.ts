@@ -82,7 +82,7 @@ async function release(tx: Queryable, place: Place, table: TablePlan, options: R
     organization,
     keys,
   ]);
-  if (place.run.phase === 'enforced') await takeCopies(tx, place, table, keys);
+  if (phases.indexOf(place.run.phase) >= phases.indexOf('enforced')) await takeCopies(tx, place, table, keys);
   return { released: keys.length, missing: (wanted ?? []).filter((k) => !keys.includes(k)) };
 }
 

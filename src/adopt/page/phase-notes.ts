@@ -43,6 +43,11 @@ const rooted: readonly PhaseNote[] = [
     does: 'Policies apply; a reference to another tenant’s row is refused like one to a missing row.',
     notices: 'A statement without a tenant finds nothing. Every row of another tenant is gone from sight.',
   },
+  {
+    phase: 'contract',
+    does: 'By a command of its own, tenantry adopt contract: global unique keys go, where the plan makes them per tenant.',
+    notices: 'ON CONFLICT (…) that names such a key is refused. Two tenants may have the same value.',
+  },
 ];
 
 const constantNotes: Partial<Record<Phase, Partial<PhaseNote>>> = {

@@ -1,6 +1,8 @@
 import { isSeq, type YAMLMap } from 'yaml';
 import { keyLabel } from '../graph.ts';
+import { hasTenant } from '../drafts.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
+import { describeUniques } from './key-decisions.ts';
 
 /** What stands above everything: how to read the file. */
 export const fileHead = [
@@ -18,6 +20,8 @@ export const fileHead = [
   ' rows:         the same for single rows by their key: "(17)": customer_id, or quarantine',
   ' orphans:      rows that lead to no tenant: quarantine, organization:<slug> or stop',
   ' shared_rows:  rows that several tenants use: share, duplicate, quarantine or stop (tenantry adopt verify --csv - lists them all)',
+  ' uniques:      unique keys, by name: per-tenant (two tenants may have the same value, from contract on) or global; a new one "(number)"',
+  ' composite_keys: keys of via or keys that become foreign keys with the tenant in front, beside those that are there',
   ' keys:  the other keys to rows of tenants; both ends must have the same tenant. One that is not named here counts as new',
 ].join('\n');
 
@@ -46,11 +50,6 @@ export function describeTable(plan: Plan, table: TablePlan): string {
     lines.push(
       `It inherits from ${table.inherits.join(', ')}: a query there reads these rows too, and both are kept apart by the same policies.`,
     );
-  for (const unique of table.uniques) {
-    if (unique.proposal === 'rescope')
-      lines.push(
-        `Unique ${unique.name} (${unique.columns.join(', ')}) is global: ${unique.reason}. Proposed per tenant at contract.`,
-      );
-  }
+  if (hasTenant(table.class)) lines.push(...describeUniques(table));
   return lines.map((line) => ` ${line.trim()}`).join('\n');
 }

@@ -26,3 +26,10 @@ export function lineOfPath(
 export function invalid(line: number, message: string): TenantryError {
   return new TenantryError('TNT_PLAN_INVALID', `Line ${line} of the plan: ${message}.`, { details: { line } });
 }
+
+/** A refusal that names its field, with the field's line. */
+export function withLine(error: unknown, lineOf: (path: readonly PropertyKey[]) => number): unknown {
+  if (!(error instanceof TenantryError) || error.code !== 'TNT_PLAN_INVALID') return error;
+  const path = (error.details as { path?: unknown } | undefined)?.path;
+  return Array.isArray(path) ? invalid(lineOf(path as string[]), error.message.replace(/\.$/, '')) : error;
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { membershipsSchema } from './memberships.ts';
+import { keyDecisionFields } from './key-decisions.ts';
 import { rootSchema } from './root.ts';
 import { rowDecisionFields } from './row-decisions.ts';
 
@@ -7,6 +8,7 @@ const tableSchema = z.strictObject({
   class: z.enum(['root', 'owned', 'join', 'shared', 'undecided']),
   via: z.array(z.string().min(1)).min(1).optional(),
   keys: z.array(z.string().min(1)).optional(),
+  ...keyDecisionFields,
   ...rowDecisionFields,
 });
 

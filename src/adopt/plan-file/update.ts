@@ -21,12 +21,18 @@ export function withoutWhatIsGone(file: PlanFile, inspection: Inspection): PlanF
   });
   const tables = Object.entries(file.tables).flatMap(([name, table]): [string, PlanFile['tables'][string]][] => {
     if (!here.has(name)) return [];
-    if (table.via === undefined) return [[name, table]];
     const labels = labelsOf(keys.filter((key) => key.table === name));
-    const { via, class: kind, ...rest } = table;
-    const left = via.filter((label) => labels.includes(label));
-    if (left.length > 0) return [[name, { ...table, via: left }]];
-    return [[name, { ...rest, class: kind === 'shared' ? kind : 'undecided' }]];
+    return waysOf(name, table, labels);
   });
   return { ...file, tables: Object.fromEntries(tables), ...(references === undefined ? {} : { references }) };
+}
+
+type TableOfFile = PlanFile['tables'][string];
+
+function waysOf(name: string, table: TableOfFile, labels: readonly string[]): [string, TableOfFile][] {
+  const { via, class: kind, ...rest } = table;
+  if (via === undefined) return [[name, table]];
+  const left = via.filter((label) => labels.includes(label));
+  if (left.length > 0) return [[name, { ...table, via: left }]];
+  return [[name, { ...rest, class: kind === 'shared' ? kind : 'undecided' }]];
 }

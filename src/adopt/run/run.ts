@@ -13,6 +13,7 @@ import { followUp } from './follow-up.ts';
 import { takeLease } from './lease.ts';
 import { createPace } from './pace.ts';
 import { groupByTable, runGroups } from './parallel.ts';
+import { runRetireStep, undoRetireStep } from './retire-run.ts';
 import type { RunRow, State, StepRow } from './state.ts';
 import {
   assertGoing,
@@ -190,6 +191,7 @@ async function runStep(
   else if (step.kind === 'backfill') await runBackfill(context, step, row?.cursor ?? null, options.backfill);
   else if (step.kind === 'mode') await runMode(options, context, plan, step, step.mode);
   else if (step.kind === 'batches') await runBatches(context, step, row?.cursor?.key ?? null);
+  else if (step.kind === 'retire') await runRetireStep(context, step);
   else {
     const found = await readFindings(options.pool, options.schema, step);
     if (found.length === 0) await mark(context, options.pool, step.id, 'done');
@@ -229,6 +231,8 @@ async function undoStep(options: EngineOptions, context: RunContext, plan: Plan,
     await runMode(options, context, plan, step, step.mode === 'enforced' ? 'shadow' : 'off', 'undone');
   } else if (step.kind === 'index') {
     await undoIndexStep(context, step);
+  } else if (step.kind === 'retire') {
+    await undoRetireStep(context, step);
   } else await runTransaction(context, step, step.down, 'undone');
 }
 
@@ -278,7 +282,7 @@ export async function readAllFindings(
   const findings: Finding[] = [];
   for (const step of plan.steps) {
     // what is copied per tenant agrees when it is copied
-    if (step.phase === 'enforced' && phase !== 'enforced') continue;
+    if (phases.indexOf(step.phase) > Math.max(phases.indexOf('shadow'), phases.indexOf(phase))) continue;
     if (step.kind === 'check') findings.push(...(await readFindings(db, schema, step)));
   }
   return findings;

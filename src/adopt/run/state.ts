@@ -105,6 +105,25 @@ export function createState(schema: string) {
       );
     },
 
+    /** Another plan of the same run: steps that are left out go, those that came wait. */
+    async amendRun(db: Queryable, runId: string, plan: Plan, hash: string, removed: readonly string[]): Promise<void> {
+      await db.query(
+        sql(`update tenantry.adoption_runs r set plan = $2::json, plan_hash = $3::text, updated_at = now()
+             where r.id = $1::uuid and r.status = 'open'`),
+        [runId, JSON.stringify(plan), hash],
+      );
+      await db.query(
+        sql(`delete from tenantry.adoption_steps s where s.run_id = $1::uuid and s.id = any ($2::text[])`),
+        [runId, removed],
+      );
+      await db.query(
+        sql(`insert into tenantry.adoption_steps (run_id, id, position, phase, table_name)
+             select $1::uuid, s.id, s.position, s.phase, s."table" from jsonb_to_recordset($2::jsonb) s(id text, position int, phase text, "table" text)
+             on conflict (run_id, id) do update set position = excluded.position`),
+        [runId, JSON.stringify(plan.steps.map(({ id, phase, table }, position) => ({ id, position, phase, table })))],
+      );
+    },
+
     async selectSteps(db: Queryable, runId: string): Promise<StepRow[]> {
       return (
         await db.query<StepRow>(
@@ -143,7 +162,7 @@ export function createState(schema: string) {
     ): Promise<boolean> {
       const { rowCount } = await db.query(
         sql(`update tenantry.adoption_runs r set phase = $3::text, direction = $4::text, updated_at = now(),
-               finished_at = case when $3::text = 'enforced' then coalesce(r.finished_at, now()) end
+               finished_at = case when $3::text in ('enforced', 'contract') then coalesce(r.finished_at, now()) end
              where r.id = $1::uuid and r.runner = $2::uuid`),
         [runId, runner, phase, direction],
       );

@@ -105,9 +105,17 @@ export async function runTransactionStep(context: RunContext, step: TransactionS
 
 const indexTries = 8;
 
-/** Makes an index concurrently; what a failed or killed try left behind is invalid, and is removed and made again. */
 export async function runIndexStep(context: RunContext, step: IndexStep): Promise<void> {
   await mark(context, context.pool, step.id, 'running');
+  await buildIndex(context, step, step.up);
+  await mark(context, context.pool, step.id, 'done');
+}
+
+/** What tells an index from another of the same name. */
+export type WantedIndex = Pick<IndexStep, 'id' | 'index' | 'relation' | 'columns' | 'unique' | 'tail'>;
+
+/** Makes an index concurrently; what a failed or killed try left behind is invalid, and is removed and made again. */
+export async function buildIndex(context: RunContext, step: WantedIndex, create: readonly Statement[]): Promise<void> {
   const tries = Math.min(indexTries, context.locks.attempts ?? indexTries);
   for (let attempt = 1; ; attempt += 1) {
     assertGoing(context);
@@ -130,7 +138,7 @@ export async function runIndexStep(context: RunContext, step: IndexStep): Promis
                 outsideTransaction: true,
               },
             ]
-          : step.up;
+          : create;
       await runStatements(
         context.pool,
         statements.map((s) => ({ ...s, text: renderSchema(s.text, context.schema) })),
@@ -149,7 +157,6 @@ export async function runIndexStep(context: RunContext, step: IndexStep): Promis
       ).catch(() => undefined);
     }
   }
-  await mark(context, context.pool, step.id, 'done');
 }
 
 /** Drops the index of the plan; one of the same name that is another's stays. */
@@ -159,21 +166,32 @@ export async function undoIndexStep(context: RunContext, step: IndexStep): Promi
   await mark(context, context.pool, step.id, 'undone');
 }
 
-async function selectIndexState(
-  db: Queryable,
-  { index, relation, columns }: IndexStep,
+export async function selectIndexState(
+  pool: PoolLike,
+  { index, relation, columns, unique, tail }: Omit<WantedIndex, 'id'>,
 ): Promise<'absent' | 'invalid' | 'valid' | 'of another'> {
-  const { rows } = await db.query<Row & { valid: boolean; own: boolean }>(
-    `select x.indisvalid and x.indisready as valid,
-            x.indrelid = pg_catalog.to_regclass($2::text) and not x.indisunique and x.indpred is null and x.indexprs is null
-              and (select array_agg(a.attname::text order by k.o) from unnest(x.indkey::int2[]) with ordinality k(attnum, o)
-                   join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.attnum) is not distinct from $3::text[] as own
-     from pg_catalog.pg_class i left join pg_catalog.pg_index x on x.indexrelid = i.oid where i.oid = pg_catalog.to_regclass($1::text)`,
-    [index, relation, columns],
-  );
-  if (rows[0] === undefined) return 'absent';
-  if (!rows[0].own) return 'of another';
-  return rows[0].valid ? 'valid' : 'invalid';
+  const client = await pool.connect();
+  try {
+    // definitions are printed as the plan has them: with every name qualified
+    await client.query('begin');
+    await client.query(pinSearchPath);
+    const { rows } = await client.query<Row & { valid: boolean; own: boolean }>(
+      `select x.indisvalid and x.indisready as valid,
+              x.indrelid = pg_catalog.to_regclass($2::text) and x.indisunique = $4::boolean
+                and case when $5::text is null then x.indpred is null and x.indexprs is null
+                  and (select array_agg(a.attname::text order by k.o) from unnest(x.indkey::int2[]) with ordinality k(attnum, o)
+                       join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.attnum) is not distinct from $3::text[]
+                else pg_catalog.right(pg_catalog.pg_get_indexdef(x.indexrelid), pg_catalog.length($5::text)) = $5::text end as own
+       from pg_catalog.pg_class i left join pg_catalog.pg_index x on x.indexrelid = i.oid where i.oid = pg_catalog.to_regclass($1::text)`,
+      [index, relation, columns, unique === true, tail ?? null],
+    );
+    if (rows[0] === undefined) return 'absent';
+    if (!rows[0].own) return 'of another';
+    return rows[0].valid ? 'valid' : 'invalid';
+  } finally {
+    await client.query('rollback').catch(() => undefined);
+    client.release();
+  }
 }
 
 export interface Finding {

@@ -17,7 +17,9 @@ export function writeScript(plan: Plan, modes: ModeStatements, schema: string): 
     if (statements === 0) continue;
     lines.push('', `-- ${'='.repeat(12)} ${phase} ${'='.repeat(Math.max(3, 60 - phase.length))}`, ...comment(does));
     lines.push(...comment(`The application notices: ${notices}`));
-    for (const step of plan.steps) if (step.phase === phase) lines.push(...writeStep(step, modes, schema));
+    const written = plan.steps.flatMap((step) => (step.phase === phase ? writeStep(step, modes, schema) : []));
+    // a command of its own: not before the last old code is gone
+    lines.push(...(phase === 'contract' ? ['\\if :{?contract}', ...written, '\\endif'] : written));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -32,6 +34,9 @@ function head(plan: Plan, schema: string): string[] {
       `tenantry adopt run does the same and more: it resumes, throttles, retries every lock in short attempts, keeps what undo needs, runs hooks, and makes memberships.`,
     ),
     ...comment(`The schema ${schema} must be there: tenantry migrate`),
+    ...(plan.steps.some((step) => step.phase === 'contract')
+      ? comment('Contract is left out unless psql is told: -v contract=1')
+      : []),
     '',
     'set search_path = pg_catalog, pg_temp;',
     `set lock_timeout = '2s';`,
@@ -54,6 +59,8 @@ function writeStep(step: Step, modes: ModeStatements, schema: string): string[] 
       return [...title, ...plain];
     case 'backfill':
       return [...title, ...writeBackfill(step, schema)];
+    case 'retire':
+      return [...title, ...plain];
     case 'batches':
       return [...title, ...writeBatches(step, schema)];
     default:

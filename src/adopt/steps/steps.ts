@@ -12,6 +12,7 @@ import { planHeir } from './heirs.ts';
 import { planMapping } from './mapping.ts';
 import { planReferences } from './references.ts';
 import { planTighten } from './tighten.ts';
+import { withKeySteps } from '../uniques/amend.ts';
 import { planVerify } from './verify.ts';
 
 /** Every step of every phase, in the order in which they run; undo takes them the other way round. */
@@ -21,7 +22,7 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
   const copied = new Set(copiedTables(plan).map((table) => table.table));
   // a mode of the table that others inherit from is theirs too: its policies are put on each of them
   const heads = tables.filter((table) => table.inherits.length === 0);
-  return [
+  return withKeySteps(plan, [
     ...planSchemas(plan, inspection),
     ...planMembershipFunctions(plan, inspection),
     ...(plan.constant === null ? [] : [planConstant(plan.constant)]),
@@ -53,7 +54,7 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
     ...tables.flatMap((table) => planReferences(plan, table)),
     ...planCopyChecks(plan),
     ...heads.map((table) => modeStep(plan, table, 'enforced')),
-  ];
+  ]);
 }
 
 /** A table that inherits has the column when that which it inherits from has it. */

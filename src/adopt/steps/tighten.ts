@@ -163,18 +163,40 @@ function notNull(
 }
 
 function planForeignKey(plan: Plan, table: TablePlan): Step[] {
-  const column = ident(plan.column);
-  const key = ident(objectName(table.name, plan.column, 'fkey'));
-  const references = `foreign key (${column}) references tenantry.organizations (id)`;
+  return foreignKeySteps(table, {
+    name: objectName(table.name, plan.column, 'fkey'),
+    references: `foreign key (${ident(plan.column)}) references tenantry.organizations (id)`,
+    purpose: 'a tenant is an organization',
+  });
+}
+
+/** A foreign key that is made without reading the table, and then validated without stopping anybody. */
+export function foreignKeySteps(
+  table: TablePlan,
+  {
+    id,
+    name,
+    references,
+    purpose,
+  }: {
+    /** Tells it from the key to organizations. */
+    readonly id?: string;
+    readonly name: string;
+    readonly references: string;
+    readonly purpose: string;
+  },
+): TransactionStep[] {
+  const key = ident(name);
+  const suffix = id === undefined ? '' : `/${id}`;
   const base = { phase: 'tighten', table: table.table, kind: 'transaction' } as const;
   // PostgreSQL 15 to 17 refuse NOT VALID on a partitioned table: the partitions first, the parent then finds theirs
-  const steps: Step[] = table.leaves.flatMap((leaf): Step[] => [
+  const steps = table.leaves.flatMap((leaf): TransactionStep[] => [
     {
       ...base,
-      id: `tighten/${leaf}/foreign-key`,
+      id: `tighten/${leaf}/foreign-key${suffix}`,
       up: [
         {
-          purpose: 'a tenant is an organization',
+          purpose,
           text: `alter table ${leaf} add constraint ${key} ${references} not valid`,
         },
       ],
@@ -183,7 +205,7 @@ function planForeignKey(plan: Plan, table: TablePlan): Step[] {
     },
     {
       ...base,
-      id: `tighten/${leaf}/validate-foreign-key`,
+      id: `tighten/${leaf}/validate-foreign-key${suffix}`,
       long: true,
       up: [{ purpose: 'reads the table, stops nobody', text: `alter table ${leaf} validate constraint ${key}` }],
       down: [],
@@ -194,7 +216,7 @@ function planForeignKey(plan: Plan, table: TablePlan): Step[] {
     ...steps,
     {
       ...base,
-      id: `tighten/${table.table}/foreign-key`,
+      id: `tighten/${table.table}/foreign-key${suffix}`,
       up: [
         {
           purpose: 'the same for partitions to come',

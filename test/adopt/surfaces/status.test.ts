@@ -81,6 +81,7 @@ describe('the state of an adoption', () => {
       'tighten',
       'shadow',
       'enforced',
+      'contract',
     ]);
     expect(json!.current[0]!.step).toBe('backfill/public.orders/rows');
   });

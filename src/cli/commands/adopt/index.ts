@@ -1,5 +1,6 @@
 import type { Command } from '../../command.ts';
 import { classifyCommand } from './classify.ts';
+import { contractCommand } from './contract.ts';
 import { hooksCommand } from './hooks.ts';
 import { inspectCommand } from './inspect.ts';
 import { legacyLoginCommand } from './legacy-login.ts';
@@ -23,6 +24,7 @@ export const adoptCommands: readonly Command[] = [
   releaseCommand,
   pauseCommand,
   resumeCommand,
+  contractCommand,
   undoCommand,
   typesCommand,
   hooksCommand,

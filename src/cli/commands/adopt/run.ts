@@ -11,7 +11,7 @@ import { adoptOf, fileOption, phaseOf, planFile } from './shared.ts';
 export const runCommand: Command = {
   name: 'adopt run',
   summary: 'Carry the plan out while the application runs; goes on where it stopped.',
-  description: `Phases: ${phases.join(' → ')}. Ctrl-C and kill -9 leave it resumable: run the same command again.`,
+  description: `Phases: ${phases.slice(0, -1).join(' → ')}; contract is a command of its own. Ctrl-C and kill -9 leave it resumable: run the same command again.`,
   examples: [
     'tenantry adopt run --to shadow',
     'tenantry adopt run',
@@ -45,8 +45,11 @@ export const runCommand: Command = {
     if (text === undefined && !resumes) {
       throw new TenantryError('TNT_USAGE', `${path} does not exist.`, { hint: 'Make it with: tenantry adopt plan' });
     }
-    const plan = text === undefined || resumes ? null : (await adopt.plan(text)).plan;
+    // of an adoption that is open the file may add what its steps have not come to; anything else is refused with its line
+    const plan = text === undefined ? null : (await adopt.plan(text, { update: resumes })).plan;
     const to = phaseOf(input.option('to'), 'enforced');
+    if (to === 'contract')
+      throw new TenantryError('TNT_USAGE', 'Contract is a command of its own.', { hint: 'tenantry adopt contract' });
     const pace = paceOf(input);
     const force = input.flag('force');
     if (input.flag('dry-run')) return printDryRun(terminal, await adopt.dryRun(plan, { to, force }));

@@ -41,6 +41,25 @@ export const configSchema = z.strictObject({
   multiplex: z.strictObject({ connections: z.int().min(1).max(1000) }).optional(),
   /** Weaknesses of the runtime login that are known and accepted, by name. */
   acceptWeakness: z.array(z.string()).default([]),
+  /** Encryption of secrets. Keys stand in a file or in the environment (`TENANTRY_VAULT_KEYS`), never here. */
+  vault: z
+    .strictObject({
+      /** File of the key ring: lines `id:base64`, the first wraps. Defaults to `TENANTRY_VAULT_KEY_FILE`. */
+      keyFile: z.string().min(1).optional(),
+      /** Columns of your own tables that hold sealed values: a rotation of data keys encrypts them anew. */
+      columns: z
+        .array(
+          z.strictObject({
+            table: z.string().min(1),
+            column: z.string().min(1),
+            row: z.string().min(1).default('id'),
+            tenant: z.string().min(1).default('tenant_id'),
+            schema: z.string().min(1).default('public'),
+          }),
+        )
+        .default([]),
+    })
+    .prefault({}),
   doctor: z
     .strictObject({
       /** Findings that are known: by key, with a reason and a last day (YYYY-MM-DD). */

@@ -9,3 +9,13 @@ export { createVault, type Vault, type VaultOptions } from './vault.ts';
 export * from './oauth/index.ts';
 export { createVaultServices, type VaultServices, type VaultServicesOptions } from './services.ts';
 export { createSyncStates, type SyncStates } from './sync-states.ts';
+export {
+  createVaultRotation,
+  type DamagedValue,
+  type RotationProgress,
+  type RunOptions,
+  type VaultRotation,
+  type VaultRotationOptions,
+  type VaultStatus,
+} from './rotation.ts';
+export type { SealedColumn } from './sealed-columns.ts';

@@ -10,6 +10,7 @@ import { organizationCommands } from './organizations.ts';
 import { protectCommand } from './protect.ts';
 import { seedCommand } from './seed.ts';
 import { serveCommand } from './serve.ts';
+import { vaultCommands } from './vault/index.ts';
 
 /** Every command, in the order of the help page. */
 export const commands: readonly Command[] = [
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   ...isolationCommands,
   explainCommand,
   ...adoptCommands,
+  ...vaultCommands,
   doctorCommand,
   serveCommand,
   demoCommand,

@@ -108,13 +108,14 @@ export function createRefresher(
   /** One call of the provider. Its answer is data: the transaction around it may be tried again, the call may not. */
   async function ask(row: TokenRow, provider: ResolvedProvider): Promise<Answered> {
     const refreshToken = await openRefreshToken(keys, row.connection.tenantId, row);
-    if (refreshToken === undefined) return { used: row.refreshToken, refusal: 'no_refresh_token' };
+    const asked = { used: row.refreshToken, kept: refreshToken };
+    if (refreshToken === undefined) return { ...asked, refusal: 'no_refresh_token' };
     try {
-      return { used: row.refreshToken, kept: refreshToken, grant: await client.refresh(provider, refreshToken) };
+      return { ...asked, grant: await client.refresh(provider, refreshToken) };
     } catch (error) {
-      if (error instanceof ProviderRefusal) return { used: row.refreshToken, refusal: error.reason };
+      if (error instanceof ProviderRefusal) return { ...asked, refusal: error.reason };
       if (error instanceof TenantryError && error.code === 'TNT_OAUTH_ADDRESS_REFUSED')
-        return { used: row.refreshToken, refusal: 'address_refused' };
+        return { ...asked, refusal: 'address_refused' };
       throw error;
     }
   }
@@ -127,17 +128,19 @@ export function createRefresher(
     answered: Answered,
   ): Promise<Outcome> {
     const { id, provider } = row.connection;
-    // somebody without this lock was faster (a second installation, a restored backup): theirs is the newer one
-    if (row.refreshToken !== answered.used) return { row };
+    // Tried again after a lost connection, the row may hold what another process was given meanwhile: that is the newer
+    // one. A rotation of data keys changes the ciphertext alone.
+    if (row.refreshToken !== answered.used && (await openRefreshToken(keys, tenantId, row)) !== answered.kept)
+      return { row };
     if ('grant' in answered) {
       const { grant, kept } = answered;
       const sealed = sealTokens(sealer, id, grant.accessToken, grant.refreshToken ?? kept);
-      const stored = await updateRefreshed(tx, tenantId, id, answered.used, { ...grant, ...sealed });
+      const stored = await updateRefreshed(tx, tenantId, id, row.refreshToken, { ...grant, ...sealed });
       return stored === null ? { error: notConnected(provider) } : { row: stored };
     }
     if (final.has(answered.refusal) || answered.refusal === 'no_refresh_token') {
       if (row.secondsLeft > 0 && answered.refusal === 'no_refresh_token') return { row };
-      await updateNeedsConsent(tx, tenantId, id, answered.used, answered.refusal);
+      await updateNeedsConsent(tx, tenantId, id, row.refreshToken, answered.refusal);
       return { error: consentNeeded(provider, answered.refusal) };
     }
     const failed = await updateFailed(
@@ -183,10 +186,11 @@ export function createRefresher(
   };
 }
 
-/** What the provider said to one refresh token; `used` is its ciphertext, which says whether the row is still the same. */
-type Answered =
-  | { readonly used: string; readonly kept: string; readonly grant: Grant }
-  | { readonly used: string; readonly refusal: string };
+/** What the provider said to one refresh token: its ciphertext, which tells whether the row is as it was, and itself. */
+type Answered = { readonly used: string; readonly kept: string | undefined } & (
+  | { readonly grant: Grant }
+  | { readonly refusal: string }
+);
 
 /** 30 s, doubled with each failure, a quarter of an hour at most. */
 const pauseSeconds = (failures: number): number => Math.min(30 * 2 ** Math.min(failures, 10), 900);

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Audit } from '../audit/index.ts';
 import { currentTenant } from '../context/context.ts';
 import type { Kernel } from '../database/kernel.ts';
@@ -64,6 +65,8 @@ export interface Keys extends KeyVerifier, Leaks {
    * @throws TNT_INPUT_INVALID, TNT_CONFLICT when it is there already, TNT_FORBIDDEN
    */
   import(input: KeyImport): Promise<ApiKey>;
+  /** Many at once: all of them or none; `dryRun`: none, once everything was tried. */
+  importMany(inputs: readonly KeyImport[], options?: { dryRun?: boolean }): Promise<ApiKey[]>;
   get(id: string): Promise<ApiKey | null>;
   /** Newest first. @throws TNT_INPUT_INVALID, TNT_CURSOR_INVALID */
   list(options?: KeyListOptions): Promise<Page<ApiKey>>;
@@ -120,6 +123,33 @@ export function createKeys(kernel: Kernel, audit: Audit, options: KeysOptions = 
     return { key: text, hint };
   };
 
+  const importOne = async (tx: Kernel, input: z.output<typeof keyImport>): Promise<ApiKey> => {
+    const { key, bcryptHash, lookupPrefix, ...values } = input;
+    const { tenantId } = currentTenant();
+    const { current, digest } = peppers();
+    const hash = key === undefined ? undefined : digest(current, key);
+    const hint = lookupPrefix ?? hintOf(key ?? '');
+    const made = inserted(await insertKey(tx, tenantId, values), 'API key');
+    await insertSecret(tx, tenantId, made.id, {
+      lookup: (key === undefined ? undefined : publicIdOf(key)) ?? (hash === undefined ? undefined : hashLookup(hash)),
+      hint,
+      hash,
+      version: hash === undefined ? undefined : current,
+      bcryptHash,
+      lookupPrefix,
+    });
+    await record(tx, 'key.imported', made.id, { name: values.name, hint });
+    return present(tx, made.id);
+  };
+  const importAll = (inputs: readonly z.output<typeof keyImport>[], made: ApiKey[], undo?: Error): Promise<ApiKey[]> =>
+    write('API key', 'create', () =>
+      kernel.transaction(async (tx) => {
+        for (const input of inputs) made.push(await importOne(tx, input));
+        if (undo !== undefined) throw undo;
+        return made;
+      }),
+    );
+
   const keys: Keys = {
     verify: verifier.verify,
     run: verifier.run,
@@ -137,27 +167,22 @@ export function createKeys(kernel: Kernel, audit: Audit, options: KeysOptions = 
       );
     },
     async import(input) {
-      const { key, bcryptHash, lookupPrefix, ...values } = parseInput(keyImport, input);
-      const { current, digest } = peppers();
-      const hash = key === undefined ? undefined : digest(current, key);
-      const hint = lookupPrefix ?? (key ?? '').slice(0, Math.min(12, Math.floor((key ?? '').length / 3)));
-      return write('API key', 'create', () =>
-        kernel.transaction(async (tx) => {
-          const { tenantId } = currentTenant();
-          const made = inserted(await insertKey(tx, tenantId, values), 'API key');
-          await insertSecret(tx, tenantId, made.id, {
-            lookup:
-              (key === undefined ? undefined : publicIdOf(key)) ?? (hash === undefined ? undefined : hashLookup(hash)),
-            hint,
-            hash,
-            version: hash === undefined ? undefined : current,
-            bcryptHash,
-            lookupPrefix,
-          });
-          await record(tx, 'key.imported', made.id, { name: values.name, hint });
-          return present(tx, made.id);
-        }),
+      const [made] = await keys.importMany([input]);
+      return inserted(made, 'API key');
+    },
+    async importMany(inputs, { dryRun = false } = {}) {
+      const parsed = inputs.map((input, i) =>
+        inputs.length === 1 ? parseInput(keyImport, input) : parseLine(input, i),
       );
+      if (dryRun) {
+        const made: ApiKey[] = [];
+        const undo = new Error('nothing is to stay');
+        await importAll(parsed, made, undo).catch((error: unknown) => {
+          if (error !== undo) throw error;
+        });
+        return made;
+      }
+      return importAll(parsed, []);
     },
     get: async (id) => (isId(id) ? look(kernel, id) : null),
     async list(options = {}) {
@@ -239,6 +264,22 @@ export function createKeys(kernel: Kernel, audit: Audit, options: KeysOptions = 
     },
   };
   return keys;
+}
+
+/** The beginning of a key, short enough to give nothing away. */
+const hintOf = (key: string): string => key.slice(0, Math.min(12, Math.floor(key.length / 3)));
+
+/** Names the entry that is wrong, among many. */
+function parseLine(input: KeyImport, at: number): z.output<typeof keyImport> {
+  try {
+    return parseInput(keyImport, input);
+  } catch (error) {
+    if (!(error instanceof TenantryError)) throw error;
+    throw new TenantryError('TNT_INPUT_INVALID', `Key ${at + 1}: ${error.message}`, {
+      details: error.details,
+      cause: error,
+    });
+  }
 }
 
 const unknownKey = (): TenantryError =>

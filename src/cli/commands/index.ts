@@ -5,6 +5,7 @@ import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { isolationCommands } from './isolation.ts';
+import { keyCommands } from './keys/index.ts';
 import { migrateCommands } from './migrate.ts';
 import { organizationCommands } from './organizations.ts';
 import { protectCommand } from './protect.ts';
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   ...isolationCommands,
   explainCommand,
   ...adoptCommands,
+  ...keyCommands,
   ...vaultCommands,
   doctorCommand,
   serveCommand,

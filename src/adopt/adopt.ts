@@ -224,7 +224,8 @@ export function createAdopt({
       translated(
         reading(adminPool, async (db) => {
           const inspection = await inspectDatabase(db, schema);
-          return { inspection, roots: proposeRoots(inspection), references: await findReferences(db, inspection) };
+          const references = await findReferences(db, inspection);
+          return { inspection, roots: proposeRoots(inspection, references), references };
         }),
       ),
 

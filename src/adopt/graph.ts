@@ -79,15 +79,20 @@ export function describeRoute(table: TableName, vias: ReadonlyMap<TableName, For
   return [...parts, at].join(' → ');
 }
 
-/** Every table that hangs on `root` by foreign keys, at any depth. */
-export function descendants(inspection: Inspection, root: TableName): Set<TableName> {
+/** The tables whose keys lead to each table. */
+export function childrenOf(keys: readonly ForeignKey[]): ReadonlyMap<TableName, readonly TableName[]> {
+  return new Map([...groupBy(keys, (key) => key.parent)].map(([parent, own]) => [parent, own.map((key) => key.table)]));
+}
+
+/** Every table that hangs on `root` by keys, at any depth. */
+export function descendants(children: ReadonlyMap<TableName, readonly TableName[]>, root: TableName): Set<TableName> {
   const found = new Set<TableName>();
   const open = [root];
   for (let parent = open.pop(); parent !== undefined; parent = open.pop()) {
-    for (const key of inspection.foreignKeys) {
-      if (key.parent !== parent || key.table === root || found.has(key.table)) continue;
-      found.add(key.table);
-      open.push(key.table);
+    for (const child of children.get(parent) ?? []) {
+      if (child === root || found.has(child)) continue;
+      found.add(child);
+      open.push(child);
     }
   }
   return found;

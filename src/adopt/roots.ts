@@ -1,8 +1,10 @@
 import { TenantryError } from '../errors.ts';
 import type { Decisions } from './classify.ts';
-import { descendants } from './graph.ts';
-import type { ColumnFacts, Inspection, TableFacts, TableName } from './inspection.ts';
+import { childrenOf, descendants, groupBy } from './graph.ts';
+import type { ColumnFacts, ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
 import type { KeyColumn, OrganizationKeys } from './key-text.ts';
+import type { FoundReference } from './plan-types.ts';
+import { confirmReference } from './references/confirm.ts';
 
 /** A table that could be the tenant, with the reasons for it and against it. */
 export interface RootProposal {
@@ -10,7 +12,7 @@ export interface RootProposal {
   /** 0 to 100; proposals come best first. */
   readonly score: number;
   readonly reasons: readonly string[];
-  /** Tables that hang on it by foreign keys. */
+  /** Tables that hang on it, by foreign keys or by references that nobody has confirmed yet. */
   readonly reaches: number;
 }
 
@@ -18,27 +20,56 @@ const telling =
   /^(tenant|organi[sz]ation|org|account|compan(y|ie)|workspace|shop|store|merchant|team|client|customer_account|site|practice|clinic|school)e?s?$/i;
 const nameColumns = ['name', 'title', 'display_name', 'company_name', 'shop_name', 'label', 'email', 'slug', 'code'];
 
-/** The likeliest tenant roots, best first; at most five. Empty when no table has anything hanging on it. */
-export function proposeRoots(inspection: Inspection): RootProposal[] {
+/**
+ * The likeliest tenant roots, best first; at most five. Empty when no table has anything hanging on it.
+ *
+ * @param references found ones: those that name and data are sure of count here, and nowhere else until a person confirms them
+ */
+export function proposeRoots(inspection: Inspection, references: readonly FoundReference[] = []): RootProposal[] {
   const others = Math.max(inspection.tables.length - 1, 1);
+  const declared = childrenOf(inspection.foreignKeys);
+  const found = confident(inspection, references);
+  const all = found.length === 0 ? declared : childrenOf([...inspection.foreignKeys, ...found]);
+  const parentsOf = groupBy([...inspection.foreignKeys, ...found], (key) => key.table);
   return inspection.tables
-    .map((table) => propose(inspection, table, others))
+    .map((table) =>
+      propose(table, others, {
+        declared: descendants(declared, table.name),
+        all: descendants(all, table.name),
+        parents: parentsOf.get(table.name) ?? [],
+      }),
+    )
     .filter((proposal) => proposal.reaches > 0)
     .sort((a, b) => b.score - a.score || b.reaches - a.reaches || (a.table < b.table ? -1 : 1))
     .slice(0, 5);
 }
 
-function propose(inspection: Inspection, table: TableFacts, others: number): RootProposal {
-  const below = descendants(inspection, table.name);
-  const reasons = [`${below.size} of ${others} other tables hang on it by foreign keys`];
-  let score = 60 * (below.size / others);
+/** Every value that was looked at is there, and the name says so too. */
+function confident(inspection: Inspection, references: readonly FoundReference[]): ForeignKey[] {
+  return references
+    .filter(({ confidence, sampled }) => confidence === 'high' && sampled > 0)
+    .flatMap(({ from, to }) => confirmReference(inspection, [], { from, to }));
+}
+
+interface Surroundings {
+  readonly declared: ReadonlySet<TableName>;
+  readonly all: ReadonlySet<TableName>;
+  readonly parents: readonly ForeignKey[];
+}
+
+function propose(table: TableFacts, others: number, { declared, all, parents: keys }: Surroundings): RootProposal {
+  const undeclared = [...all].filter((name) => !declared.has(name)).sort();
+  const reasons = [`${declared.size} of ${others} other tables hang on it by foreign keys`];
+  if (undeclared.length > 0)
+    reasons.push(
+      `${undeclared.length === 1 ? '1 more does' : `${undeclared.length} more do`} by columns that no constraint declares, found by name and verified by data (${listed(undeclared)}): confirm them under references`,
+    );
+  let score = 60 * ((declared.size + 0.9 * undeclared.length) / others);
   if (telling.test(table.table)) {
     score += 25;
     reasons.push(`tenants are often called "${table.table}"`);
   }
-  const parents = new Set(
-    inspection.foreignKeys.filter((key) => key.table === table.name && !below.has(key.parent)).map((key) => key.parent),
-  );
+  const parents = new Set(keys.filter((key) => !all.has(key.parent)).map((key) => key.parent));
   parents.delete(table.name);
   if (parents.size === 0) {
     score += 10;
@@ -55,8 +86,10 @@ function propose(inspection: Inspection, table: TableFacts, others: number): Roo
     score -= 20;
     reasons.push('it has no primary key of one column');
   } else score += 2;
-  return { table: table.name, score: Math.max(0, Math.min(100, Math.round(score))), reasons, reaches: below.size };
+  return { table: table.name, score: Math.max(0, Math.min(100, Math.round(score))), reasons, reaches: all.size };
 }
+
+const listed = (names: readonly string[]): string => `${names.slice(0, 4).join(', ')}${names.length > 4 ? ', …' : ''}`;
 
 /** The column that organizations take their names from, if one looks like it. */
 export function nameColumn(table: TableFacts): string | undefined {

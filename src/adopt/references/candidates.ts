@@ -2,6 +2,7 @@ import { groupBy } from '../graph.ts';
 import type { ColumnFacts, Inspection, TableFacts, TableName } from '../inspection.ts';
 import { conversionOf, isText } from './comparable.ts';
 import { isUnique } from './confirm.ts';
+import { findContentTypePairs } from './content-types.ts';
 import { nameMatch, namesItself, readingsOf, tableWords, wordsOf } from './words.ts';
 
 /** Columns that could refer to a key, judged by names and types alone. */
@@ -61,7 +62,9 @@ export function tablesOfValue(inspection: Inspection, value: string): TableFacts
 
 /** Columns that could be references to one table, without those that a key or a polymorphic pair covers. */
 export function findCandidates(inspection: Inspection): Candidate[] {
-  const pairs = new Set(findPairs(inspection).map(({ table, column }) => `${table} ${column}`));
+  const pairs = new Set(
+    [...findPairs(inspection), ...findContentTypePairs(inspection)].map(({ table, column }) => `${table} ${column}`),
+  );
   return inspection.tables.flatMap((table) => {
     const covered = coveredColumns(inspection, table.name);
     const free = table.columns.filter(({ name }) => !covered.has(name) && !pairs.has(`${table.name} ${name}`));

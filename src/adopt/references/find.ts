@@ -5,6 +5,7 @@ import type { FoundReference } from '../plan-types.ts';
 import { joinCondition, parentRows } from '../tenant-sql.ts';
 import { type Candidate, findCandidates, findPairs, type PairCandidate, tablesOfValue } from './candidates.ts';
 import { confirmReference } from './confirm.ts';
+import { type ContentTypePair, findContentTypePairs, readContentTypes } from './content-types.ts';
 import { writeColumns } from './notation.ts';
 
 /** Rows read of a table for one question, and different values of a discriminator that are still one. */
@@ -27,6 +28,7 @@ export async function findReferences(db: Queryable, inspection: Inspection): Pro
   for (const candidate of findCandidates(inspection))
     found.push(...(await askCandidate(asking, inspection, candidate)));
   for (const pair of findPairs(inspection)) found.push(...(await askPair(asking, inspection, pair)));
+  for (const pair of findContentTypePairs(inspection)) found.push(...(await askContentTypes(asking, inspection, pair)));
   const order = (reference: FoundReference): string => `${reference.table} ${reference.from}`;
   return found.sort((a, b) => (order(a) < order(b) ? -1 : 1));
 }
@@ -68,12 +70,47 @@ async function askPair(
      group by 1 order by 1 limit ${mostTargets + 1}`,
   );
   if (rows === null || rows.length === 0 || rows.length > mostTargets) return [];
+  return offerPair(
+    asking,
+    inspection,
+    { table, discriminator, column },
+    rows.map(({ value }) => ({ value, shown: value, tables: tablesOfValue(inspection, value) })),
+    `${discriminator} names the table that ${column} refers to`,
+  );
+}
+
+/** Numbers of content types differ from database to database: the reason says which model each of them is. */
+async function askContentTypes(
+  asking: Asking,
+  inspection: Inspection,
+  pair: ContentTypePair,
+): Promise<FoundReference[]> {
+  const rows = sampled(inspection, pair.table);
+  const types = await readContentTypes((text) => guarded(asking, text), inspection, pair, rows, mostTargets + 1);
+  if (types === undefined || types.length === 0 || types.length > mostTargets) return [];
+  const models = types.map(({ value, model }) => `${value} = ${model}`).join(', ');
+  return offerPair(
+    asking,
+    inspection,
+    pair,
+    types.map(({ value, model, tables }) => ({ value, shown: model, tables })),
+    `${pair.discriminator} is a content type of Django (${models}) and names the table that ${pair.column} refers to`,
+  );
+}
+
+async function offerPair(
+  asking: Asking,
+  inspection: Inspection,
+  { table, discriminator, column }: PairCandidate,
+  values: readonly { readonly value: string; readonly shown: string; readonly tables: readonly TableFacts[] }[],
+  reason: string,
+): Promise<FoundReference[]> {
   const to: Record<string, string> = {};
   const unmapped: string[] = [];
   const total = { sampled: 0, found: 0 };
-  for (const { value } of rows) {
-    const target = await targetOfValue(asking, inspection, { table, discriminator, column }, value);
-    if (target === undefined) unmapped.push(value);
+  for (const { value, shown, tables } of values) {
+    const target = await targetOfValue(asking, inspection, { table, discriminator, column }, value, tables);
+    if (target === undefined) unmapped.push(shown);
     else {
       to[value] = target.to;
       total.sampled += target.sampled;
@@ -91,7 +128,7 @@ async function askPair(
       columns: [discriminator, column],
       ...total,
       confidence: confidenceOf(total, unmapped.length === 0),
-      reason: `${discriminator} names the table that ${column} refers to; ${describe(total)}${missing}`,
+      reason: `${reason}; ${describe(total)}${missing}`,
     },
   ];
 }
@@ -101,9 +138,10 @@ async function targetOfValue(
   inspection: Inspection,
   { table, discriminator, column }: PairCandidate,
   value: string,
+  tables: readonly TableFacts[],
 ): Promise<{ to: string; sampled: number; found: number } | undefined> {
   const from = writeColumns(table, [discriminator, column]);
-  for (const parent of tablesOfValue(inspection, value)) {
+  for (const parent of tables) {
     if (parent.primaryKey.length !== 1) continue;
     const to = writeColumns(parent.name, parent.primaryKey);
     const key = confirmed(inspection, from, { [value]: to });

@@ -23,7 +23,9 @@ afterAll(async () => {
 
 /** Everything in a schema of its own, so that one database serves all tests. */
 async function inSchema(name: string, sql: string): Promise<void> {
-  await db.query(`create schema ${name}; set search_path = ${name}; ${sql}; reset search_path`);
+  await db.query(
+    `drop schema if exists ${name} cascade; create schema ${name}; set search_path = ${name}; ${sql}; reset search_path`,
+  );
 }
 const drop = (name: string): Promise<unknown> => db.query(`drop schema ${name} cascade`);
 const refusal = (work: Promise<unknown>): Promise<TenantryError> =>
@@ -39,6 +41,13 @@ describe('references without a constraint', () => {
     await inSchema('app', zoo('undeclared-references'));
     await db.query('analyze');
     const adopt = createAdopt({ adminPool: pool });
+    // no foreign key at all, as a schema that came from MySQL: a root is proposed all the same, with the reason
+    const { roots, inspection } = await adopt.inspect();
+    expect(inspection.foreignKeys).toEqual([]);
+    expect(roots[0]).toMatchObject({ table: 'app.accounts', reaches: 6 });
+    expect(roots[0]?.reasons[1]).toBe(
+      '6 more do by columns that no constraint declares, found by name and verified by data (app.categories, app.invoices, app.meters, app.order_items, …): confirm them under references',
+    );
     const { plan, file } = await adopt.plan({ root: 'app.accounts' });
     expect(plan.tables.filter((table) => table.class === 'undecided').map((table) => table.name)).toEqual([
       'categories',
@@ -180,5 +189,37 @@ test('functions, views, publications and tables of extensions are in the inspect
   expect(inspection.published).toEqual([{ publication: 'jobs_out', table: 'app.jobs', updatesRefused: false }]);
   expect(roots[0]?.table).toBe('app.firms');
   await db.query('drop publication jobs_out');
+  await drop('app');
+});
+
+test('content types of Django are offered as polymorphic pairs, each number with its model, and lead every row to its tenant', async () => {
+  await inSchema('app', zoo('content-types'));
+  await db.query('analyze');
+  const adopt = createAdopt({ adminPool: pool });
+  const before = await dumpSchema(pool);
+  const { references } = await adopt.inspect();
+  expect(references.map(({ from, to, confidence }) => ({ from, to, confidence }))).toEqual(
+    ['app.django_admin_log', 'app.tagging_tag'].map((table) => ({
+      from: `${table}(content_type_id, object_id)`,
+      to: { '7': 'app.shop_order(id)', '8': 'app.invoices(id)' },
+      confidence: 'high',
+    })),
+  );
+  expect(references[0]?.reason).toContain('content type of Django (7 = shop.order, 8 = shop.invoice)');
+  const { plan } = await adopt.plan({
+    root: 'app.shop_company',
+    references: references.map(({ from, to }) => ({ from, to })),
+    tables: { 'app.django_content_type': { class: 'shared' } },
+  });
+  await adopt.run(plan);
+  for (const table of ['tagging_tag', 'django_admin_log']) {
+    const wrong = await db.query(
+      `select t.id from app.${table} t left join app.shop_order o on t.content_type_id = 7 and o.id = t.object_id::bigint left join app.invoices i on t.content_type_id = 8 and i.id = t.object_id::bigint
+       left join tenantry.organizations g on g.key = coalesce(o.company_id, i.company_id)::text where t.tenant_id is distinct from g.id or g.id is null`,
+    );
+    expect([table, wrong]).toEqual([table, []]);
+  }
+  expect((await adopt.undo()).differences).toEqual([]);
+  expect(await dumpSchema(pool)).toBe(before);
   await drop('app');
 });

@@ -1,11 +1,13 @@
 import { TenantryError } from '../errors.ts';
 import { bindEvents, type TenantContextOptions, type VerifiedRequest, verifyRequest } from './request-context.ts';
 import { type KeyContextOptions, keyVerifier, refusalHeaders } from './request-key.ts';
+import { type RateLimitOptions, rateVerifier } from './request-rate.ts';
 
 export type { Claim, MembershipVerifier, TenantContextOptions, VerifyClaim } from './request-context.ts';
 export { membership, subdomain } from './request-context.ts';
 export type { KeyContextOptions } from './request-key.ts';
 export { keyOf } from './request-key.ts';
+export type { RateLimitOptions } from './request-rate.ts';
 
 interface RequestLike {
   emit(event: string | symbol, ...args: never[]): boolean;
@@ -66,6 +68,21 @@ export function keyContext<Req extends KeyRequestLike>(options: KeyContextOption
       remoteAddress: req.socket.remoteAddress,
     }),
   );
+}
+
+/**
+ * Middleware for Express: takes each request from the limits of its class, in the context that it has by then: put it behind
+ * the middleware that gives one. Refused requests get 429 with `Retry-After`; every response tells `RateLimit`.
+ *
+ * @example
+ * ```ts
+ * import { rateLimit } from 'tenantry/express';
+ *
+ * app.use('/api', rateLimit({ limits: t.rateLimits, class: 'api', address: (req) => req.ip }));
+ * ```
+ */
+export function rateLimit<Req extends RequestLike>(options: RateLimitOptions<Req>): Middleware<Req> {
+  return through(rateVerifier(options));
 }
 
 const joined = (value: string | string[] | undefined): string | undefined =>

@@ -2,11 +2,13 @@ import { AsyncResource } from 'node:async_hooks';
 import { TenantryError } from '../errors.ts';
 import { bindEvents, type TenantContextOptions, type VerifiedRequest, verifyRequest } from './request-context.ts';
 import { type KeyContextOptions, keyVerifier, refusalHeaders } from './request-key.ts';
+import { type RateLimitOptions, rateVerifier } from './request-rate.ts';
 
 export type { Claim, MembershipVerifier, TenantContextOptions, VerifyClaim } from './request-context.ts';
 export { membership, subdomain } from './request-context.ts';
 export type { KeyContextOptions } from './request-key.ts';
 export { keyOf } from './request-key.ts';
+export type { RateLimitOptions } from './request-rate.ts';
 
 interface RequestLike {
   readonly raw: { emit(event: string | symbol, ...args: never[]): boolean };
@@ -77,6 +79,21 @@ export function keyContext<R extends KeyRequestLike>(options: KeyContextOptions<
       remoteAddress: request.socket.remoteAddress,
     }),
   );
+}
+
+/**
+ * Plugin for Fastify: takes each request from the limits of its class, in the context that it has by then: put it behind
+ * the middleware that gives one. Refused requests get 429 with `Retry-After`; every response tells `RateLimit`.
+ *
+ * @example
+ * ```ts
+ * import { rateLimit } from 'tenantry/fastify';
+ *
+ * await app.register(rateLimit({ limits: t.rateLimits, class: 'api', address: (request) => request.ip }));
+ * ```
+ */
+export function rateLimit<R extends RequestLike>(options: RateLimitOptions<R>): Plugin<R> {
+  return through(rateVerifier(options));
 }
 
 function through<R extends RequestLike>(verify: (request: R) => Promise<VerifiedRequest>): Plugin<R> {

@@ -1,11 +1,13 @@
 import { TenantryError } from '../errors.ts';
 import { type TenantContextOptions, type VerifiedRequest, verifyRequest } from './request-context.ts';
 import { type KeyContextOptions, keyVerifier, refusalHeaders } from './request-key.ts';
+import { type RateLimitOptions, rateVerifier } from './request-rate.ts';
 
 export type { Claim, MembershipVerifier, TenantContextOptions, VerifyClaim } from './request-context.ts';
 export { membership, subdomain } from './request-context.ts';
 export type { KeyContextOptions } from './request-key.ts';
 export { keyOf } from './request-key.ts';
+export type { RateLimitOptions } from './request-rate.ts';
 
 interface ContextLike {
   header(name: string, value: string): void;
@@ -60,6 +62,21 @@ export function keyContext<C extends KeyContextLike>(options: KeyContextOptions<
         ?.remoteAddress,
     }),
   );
+}
+
+/**
+ * Middleware for Hono: takes each request from the limits of its class, in the context that it has by then: put it behind
+ * the middleware that gives one. Refused requests get 429 with `Retry-After`; every response tells `RateLimit`.
+ *
+ * @example
+ * ```ts
+ * import { rateLimit } from 'tenantry/hono';
+ *
+ * app.use('/api/*', rateLimit({ limits: t.rateLimits, class: 'api' }));
+ * ```
+ */
+export function rateLimit<C extends ContextLike>(options: RateLimitOptions<C>): Middleware<C> {
+  return through(rateVerifier(options));
 }
 
 function through<C extends ContextLike>(verify: (c: C) => Promise<VerifiedRequest>): Middleware<C> {

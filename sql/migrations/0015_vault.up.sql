@@ -81,7 +81,7 @@ create table tenantry.oauth_providers (
   primary key (tenant_id, id),
   constraint oauth_providers_name_key unique (tenant_id, name),
   constraint oauth_providers_name_check check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
-  constraint oauth_providers_issuer_check check (issuer ~ '^https?://[^\s]{1,2000}$'),
+  constraint oauth_providers_issuer_check check (issuer ~ '^https?://[^[:space:]]+$' and length(issuer) <= 2000),
   constraint oauth_providers_client_secret_check check (client_secret ~ '^v1\.[1-9][0-9]{0,8}\.[A-Za-z0-9_-]{39,}$'),
   constraint oauth_providers_data_key_fkey foreign key (tenant_id, data_key) references tenantry.data_keys (tenant_id, version)
 );

@@ -74,9 +74,7 @@ export interface VaultRotation {
    *
    * @throws TNT_VAULT_KEY_MISSING, TNT_VAULT_KEY_WRONG, TNT_INTERRUPTED
    */
-  rotateDataKeys(
-    options?: RunOptions & { readonly tenantId?: string },
-  ): Promise<{
+  rotateDataKeys(options?: RunOptions & { readonly tenantId?: string }): Promise<{
     readonly dataKeys: number;
     readonly values: number;
     readonly damaged: readonly DamagedValue[];
@@ -133,7 +131,9 @@ export function createVaultRotation({
           keyring.wrap(plain, wrapContext(id, version)),
         );
         plain.fill(0);
-        if (replaced) onProgress?.({ step: 'new data keys', done: (made += 1) });
+        if (!replaced) continue;
+        made += 1;
+        onProgress?.({ step: 'new data keys', done: made });
       }
     }
   }
@@ -146,7 +146,8 @@ export function createVaultRotation({
     const damaged: DamagedValue[] = [];
     let values = 0;
     const onRows = (count: number): void => {
-      onProgress?.({ step: 're-encrypt', done: (values += count) });
+      values += count;
+      onProgress?.({ step: 're-encrypt', done: values });
       stopWhenAsked(signal);
     };
     try {

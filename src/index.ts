@@ -1,4 +1,4 @@
-export { type Audit, type AuditOptions, createAudit, operatorAudit } from './audit/index.ts';
+export * from './audit/index.ts';
 export { type Config, type ConfigInput, defineConfig, parseConfig } from './config/config.ts';
 export { addTenancy, type Tenancy, type TenantConfig } from './config/tenancy.ts';
 export * from './context/index.ts';

@@ -174,11 +174,11 @@ export function createTenantry({
 }: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
   const access = createAccess(kernel);
-  const auditLog = createAudit(kernel, audit);
   const usageService = createUsage(kernel, usage);
-  const keys = createKeys(kernel, auditLog, { listen: ownConnection(pool), ...keysOptions });
   const crossing: Crossing = (reason, fn) =>
     withoutTenant(reason, (db) => fn(createKernel(db, schema)), { operator, audit: operatorAudit(schema, audit) });
+  const auditLog = createAudit(kernel, audit, crossing);
+  const keys = createKeys(kernel, auditLog, { listen: ownConnection(pool), ...keysOptions });
   const vaultServices = createVaultServices({ kernel, audit: auditLog, acrossTenants: crossing, vault, oauth });
   const signingSecrets = (): WebhookSecrets => vaultServices.vault().store('webhooks');
   const secretStore: WebhookSecrets = {

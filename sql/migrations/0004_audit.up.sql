@@ -13,19 +13,28 @@ create table tenantry.tenant_heads (
 comment on table tenantry.tenant_heads is 'The ends of a tenant''s ordered lists. Written by triggers alone.';
 alter table tenantry.tenant_heads enable row level security;
 
+-- Who acts: the user, the organization's own customer, the key, or else a job of the organization itself.
+create function tenantry.audit_actor() returns uuid language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce(tenantry.current_user_id(), nullif(current_setting('app.end_user_id', true), '')::uuid,
+    nullif(current_setting('app.api_key_id', true), '')::uuid, tenantry.context_tenant());
+end $$;
+grant execute on function tenantry.audit_actor() to public;
+
 -- ── the log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 create table tenantry.audit_log (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   -- When it was committed: rises with seq, so that a month is one piece of each tenant's chain.
-  at timestamptz not null,
-  id uuid not null,
+  at timestamptz not null default clock_timestamp(),
+  id uuid not null default tenantry.uuidv7(),
   seq bigint not null,
   action text not null,
-  actor_principal_id uuid,
+  actor_principal_id uuid default tenantry.audit_actor(),
   workspace_id uuid,
   resource_id uuid,
-  details jsonb not null,
+  details jsonb not null default '{}',
   request_id text,
   trace_id text,
   prev_hash bytea not null,
@@ -79,13 +88,22 @@ end $$;
 -- Makes the partitions of this month and the p_ahead months after it, and gives the rows that fell into the default partition
 -- months of their own. Writers and readers of the log wait for it only when there are such rows.
 create function tenantry.audit_maintain(p_ahead int default 12) returns int language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
 declare
+  v_first timestamp := date_trunc('month', now() at time zone 'UTC');
+  v_last timestamp := v_first + make_interval(months => least(greatest(p_ahead, 1), 120));
   v_month timestamp;
   v_suffix text;
   v_made int := 0;
 begin
-  lock table tenantry.audit_log in share update exclusive mode; -- two at once take turns
+  if to_regclass('tenantry.audit_log_' || to_char(v_last, 'YYYY_MM')) is not null
+    and to_regclass('tenantry.audit_log_' || to_char(v_first, 'YYYY_MM')) is not null
+    and not exists (select from tenantry.audit_log_default) then
+    return 0;
+  end if;
+  -- Two at once take turns. In the order of those who write, and with little patience: no writer is to be the one who yields.
+  lock table tenantry.organizations in share row exclusive mode;
+  lock table tenantry.audit_log in share update exclusive mode;
   if exists (select from tenantry.audit_log_default) then
     alter table tenantry.audit_log detach partition tenantry.audit_log_default;
     alter table tenantry.audit_log_default rename to audit_log_strays;
@@ -95,8 +113,7 @@ begin
     perform tenantry.audit_prepare_partition('default');
   end if;
   for v_month in
-    select m from generate_series(date_trunc('month', now() at time zone 'UTC'),
-      date_trunc('month', now() at time zone 'UTC') + make_interval(months => least(greatest(p_ahead, 1), 120)), interval '1 month') m
+    select m from generate_series(v_first, v_last, interval '1 month') m
     union
     select m at time zone 'UTC' from tenantry.audit_stray_months() m
     order by 1
@@ -138,7 +155,7 @@ create unlogged table tenantry.audit_pending (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   number bigint not null generated always as identity,
   action text not null,
-  actor_principal_id uuid default coalesce(tenantry.current_user_id(), tenantry.context_tenant()),
+  actor_principal_id uuid default tenantry.audit_actor(),
   workspace_id uuid,
   resource_id uuid,
   details jsonb not null default '{}',
@@ -153,7 +170,20 @@ create policy tenantry_floor on tenantry.audit_pending as restrictive for all to
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
 -- Nobody writes in another's name.
 create policy tenantry_access_insert on tenantry.audit_pending for insert to public with check (
-  actor_principal_id is not distinct from coalesce((select tenantry.current_user_id()), tenant_id));
+  actor_principal_id is not distinct from (select tenantry.audit_actor()));
+
+-- Functions of the owner may insert into the log itself: what has no number yet waits for its turn like everything else.
+create function tenantry.route_audit_entry() returns trigger language plpgsql
+set search_path = pg_catalog, pg_temp as $$
+begin
+  if new.seq is not null then
+    return new;
+  end if;
+  insert into tenantry.audit_pending (tenant_id, action, actor_principal_id, workspace_id, resource_id, details, request_id, trace_id)
+    values (new.tenant_id, new.action, new.actor_principal_id, new.workspace_id, new.resource_id, new.details, new.request_id, new.trace_id);
+  return null;
+end $$;
+create trigger route before insert on tenantry.audit_log for each row execute function tenantry.route_audit_entry();
 
 -- Length-prefixed, so that no two entries have the same bytes: a 4-byte length (-1: null) before each value.
 create function tenantry.audit_field(p_value bytea) returns bytea language sql immutable parallel safe
@@ -251,7 +281,7 @@ create trigger append_only before update or delete on tenantry.audit_checkpoints
   for each row execute function tenantry.refuse_audit_change();
 
 -- The end of the chain as its writers know it, for those who may read the log.
-create function tenantry.audit_head(out seq bigint, out hash bytea, out at timestamptz, out pending bigint)
+create function tenantry.audit_head(out seq bigint, out hash bytea, out at timestamptz, out pending bigint, out beyond bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   t uuid := tenantry.current_tenant();
@@ -259,9 +289,10 @@ begin
   if not tenantry.caller_can('audit.read') then
     raise exception 'audit.read is needed' using errcode = '42501';
   end if;
-  select h.audit_seq, h.audit_hash, h.audit_at into seq, hash, at from tenantry.tenant_heads h where h.tenant_id = t;
-  seq := coalesce(seq, 0);
-  select count(*) into pending from tenantry.audit_pending p where p.tenant_id = t;
+  select coalesce(h.audit_seq, 0), h.audit_hash, h.audit_at, (select count(*) from tenantry.audit_pending p where p.tenant_id = t),
+      (select count(*) from tenantry.audit_log l where l.tenant_id = t and l.seq > coalesce(h.audit_seq, 0))
+    into seq, hash, at, pending, beyond
+    from (select t as id) one left join tenantry.tenant_heads h on h.tenant_id = one.id;
 end $$;
 
 -- ── operators ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,7 +314,68 @@ alter table tenantry.operator_log enable row level security;
 create trigger append_only before update or delete or truncate on tenantry.operator_log
   for each statement execute function tenantry.refuse_log_change();
 
+-- ── row changes of chosen tables ────────────────────────────────────────────────────────────────────────────────────
+
+-- Which columns never get into the log, by name: whoever adds one later need not think of it.
+create function tenantry.audit_secret_column(p_name text) returns boolean language sql immutable parallel safe
+return regexp_replace(p_name, '([a-z0-9])([A-Z])', '\1_\2', 'g')
+  ~* '(^|[^a-z])(passwords?|passwd|passphrase|secrets?|tokens?|api_?keys?|private_?keys?|credentials?|pepper|salt|hash(es)?|cipher_?text|cvv|cvc|card_?number|iban|ssn|otp|pin)($|[^a-z])';
+
+-- A value as the log keeps it: long ones by length and digest.
+create function tenantry.audit_value(p_value jsonb) returns jsonb language sql immutable parallel safe
+return case when length(p_value::text) <= 4000 then p_value
+  else jsonb_build_object('length', length(p_value::text), 'sha256', encode(sha256(convert_to(p_value::text, 'UTF8')), 'hex')) end;
+
+-- One argument, as JSON: tenant (the column), key (whether it holds organizations.key), id (the primary key), without and with (columns).
+create function tenantry.audit_change() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+declare
+  v_rule jsonb := tg_argv[0]::jsonb;
+  v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') then to_jsonb(old) end;
+  v_new jsonb := case when tg_op in ('INSERT', 'UPDATE') then to_jsonb(new) end;
+  v_details jsonb := jsonb_build_object('table', format('%I.%I', tg_table_schema, tg_table_name), 'login', session_user);
+  v_row jsonb := coalesce(v_new, v_old);
+  v_changes jsonb;
+  v_hidden jsonb;
+  v_key text;
+  v_tenant uuid;
+begin
+  if tg_op = 'TRUNCATE' then
+    insert into tenantry.operator_log (reason, details) values ('a watched table was emptied', v_details);
+    return null;
+  end if;
+  select jsonb_object_agg(c.name, case tg_op when 'UPDATE'
+        then jsonb_build_array(tenantry.audit_value(v_old -> c.name), tenantry.audit_value(v_new -> c.name)) else tenantry.audit_value(v_row -> c.name) end)
+      filter (where not c.hidden),
+    jsonb_agg(c.name) filter (where c.hidden)
+    into v_changes, v_hidden
+    from (select n.name, v_rule -> 'without' ? n.name or (tenantry.audit_secret_column(n.name) and not v_rule -> 'with' ? n.name) as hidden
+      from jsonb_object_keys(v_row) n (name)) c
+    where tg_op <> 'UPDATE' or v_old -> c.name is distinct from v_new -> c.name;
+  if v_changes is null and v_hidden is null then
+    return null; -- written, and nothing changed
+  end if;
+  v_details := v_details || jsonb_build_object('id', (select jsonb_object_agg(i, v_row -> i) from jsonb_array_elements_text(v_rule -> 'id') i),
+      case tg_op when 'UPDATE' then 'changes' when 'INSERT' then 'new' else 'old' end, coalesce(v_changes, '{}'))
+    || case when v_hidden is null then '{}' else jsonb_build_object('withheld', v_hidden) end;
+  for v_key in select distinct k from (values (v_old ->> (v_rule ->> 'tenant')), (v_new ->> (v_rule ->> 'tenant'))) v (k) where k is not null loop
+    v_tenant := case when (v_rule ->> 'key')::boolean then (select o.id from tenantry.organizations o where o.key = v_key)
+      else (select o.id from tenantry.organizations o where o.id = v_key::uuid) end;
+    exit when v_tenant is null;
+    insert into tenantry.audit_pending (tenant_id, action, resource_id, details) values (v_tenant,
+      case tg_op when 'INSERT' then 'row.inserted' when 'UPDATE' then 'row.updated' else 'row.deleted' end,
+      case when jsonb_array_length(v_rule -> 'id') = 1 and v_row ->> (v_rule -> 'id' ->> 0) ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        then (v_row ->> (v_rule -> 'id' ->> 0))::uuid end,
+      v_details);
+  end loop;
+  if v_tenant is null then
+    insert into tenantry.operator_log (reason, details) values ('a row of no organization was changed', v_details);
+  end if;
+  return null;
+end $$;
+
 grant select on tenantry.audit_log to tenantry_app;
-grant insert (tenant_id, action, actor_principal_id, workspace_id, resource_id, details, request_id, trace_id) on tenantry.audit_pending to tenantry_app;
+grant insert (tenant_id, action, actor_principal_id, workspace_id, resource_id, details, request_id, trace_id)
+  on tenantry.audit_pending to tenantry_app;
 grant select, insert (tenant_id, seq, hash, at, key_id, signature, created_at) on tenantry.audit_checkpoints to tenantry_app;
-grant execute on function tenantry.audit_head(), tenantry.audit_maintain(int) to tenantry_app, tenantry_operator;
+grant execute on function tenantry.audit_head(), tenantry.audit_maintain(int), tenantry.audit_bytes(tenantry.audit_log), tenantry.audit_field(bytea) to tenantry_app, tenantry_operator;

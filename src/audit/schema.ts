@@ -14,6 +14,9 @@ export const auditCreate = z.strictObject({
 export const auditEntrySchema = z.strictObject({
   tenantId: z.guid(),
   id: z.guid(),
+  /** The organization's own number of the entry: from 1, without gaps. */
+  seq: z.int(),
+  /** When it was committed. */
   at: z.date(),
   action: z.string(),
   actorPrincipalId: z.guid().nullable(),
@@ -29,6 +32,21 @@ export const auditList = z.strictObject({
   actorPrincipalId: z.guid().optional(),
 });
 
+export const auditExport = z.strictObject({
+  /** JSON Lines can be verified outside of the database; CSV is for people. */
+  format: z.enum(['jsonl', 'csv']).default('jsonl'),
+  /** From this instant on. */
+  from: z.date().optional(),
+  /** Up to this instant, itself excluded. */
+  to: z.date().optional(),
+});
+export const auditRetain = z.strictObject({
+  /** Whole months that stay, beside the current one. 1 to 1200. */
+  months: z.int().min(1).max(1200),
+});
+
+export type AuditExportOptions = z.input<typeof auditExport>;
+export type AuditRetain = z.input<typeof auditRetain>;
 export type AuditCreate = z.input<typeof auditCreate>;
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
 export type AuditListOptions = z.input<typeof auditList>;

@@ -54,7 +54,7 @@ create table tenantry.secret_versions (
   version integer not null,
   value text not null,
   data_key integer not null generated always as (substring(value from '^v1\.([1-9][0-9]{0,8})\.')::integer) stored,
-  created_by uuid default tenantry.current_user_id(),
+  created_by uuid default tenantry.current_principal_id(),
   created_at timestamptz not null default now(),
   primary key (tenant_id, secret_id, version),
   constraint secret_versions_value_check check (value ~ '^v1\.[1-9][0-9]{0,8}\.[A-Za-z0-9_-]{39,}$'),

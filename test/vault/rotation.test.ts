@@ -200,6 +200,7 @@ describe('vault rotate --data-keys', () => {
   it('killed with kill -9 again and again, goes on until everything is sealed anew; no value is lost', async () => {
     const hex = (k: typeof k1): string => `${k.id}:${Buffer.from(k.key).toString('hex')}`;
     const environment = { DATABASE_URL: f.db.adminUrl, KEYS: `${hex(k3)},${hex(k2)}` };
+    await rotationWith(k2).prune();
     const [{ version: before } = { version: 0 }] = await f.db.query<{ version: number }>(
       `select max(version) as version from tenantry.data_keys where tenant_id = $1`,
       [organizations[0]!.tenantId],

@@ -1,7 +1,7 @@
 // Runs bench/<name>.ts: npm run bench -- scoped-query [--quick] [--json FILE]
 // Node 20 does not strip types, so the benches and the library are compiled side by side into bench/dist first.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureInstalled } from './ensure-installed.mjs';
@@ -25,9 +25,12 @@ function run(command, args, cwd = root) {
   if (status !== 0) process.exit(signal === 'SIGINT' ? 130 : (status ?? 1));
 }
 
-// Competitors are no dependencies of the product: they come when a full run asks for them.
+// Competitors are no dependencies of the product: they come when a full run asks for them, or a figure needs one.
+const peersInFigures = ['verify-key', 'rate-limit'];
 const peers = join(bench, 'package.json');
-if (!options.includes('--quick') && existsSync(peers) && !existsSync(join(bench, 'node_modules'))) {
+const timeOf = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const installed = timeOf(join(bench, 'node_modules', '.package-lock.json'));
+if ((!options.includes('--quick') || peersInFigures.includes(name)) && installed < timeOf(peers)) {
   console.log('Installing what Tenantry is compared with (bench/package.json) …');
   run(
     'npm',

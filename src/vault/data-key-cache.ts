@@ -53,23 +53,24 @@ export class DataKeyCache {
     this.#entries.delete(name); // the least recently used one goes first
     this.#entries.set(name, entry);
     entry.uses += 1;
-    const done = (): void => {
+    const release = (): void => {
       entry.uses -= 1;
       if (entry.dropped && entry.uses === 0) entry.key.fill(0);
     };
     try {
       const result = fn(entry.key);
-      if (result instanceof Promise) void result.then(done, done);
-      else done();
+      if (result instanceof Promise)
+        void result.finally(release).catch(() => {}); // whoever called sees the error
+      else release();
       return { result };
     } catch (error) {
-      done();
+      release();
       throw error;
     }
   }
 
   clear(): void {
-    for (const name of [...this.#entries.keys()]) this.#drop(name);
+    for (const name of this.#entries.keys()) this.#drop(name);
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
   }
@@ -82,7 +83,7 @@ export class DataKeyCache {
   }
 
   #sweep(): void {
-    for (const name of [...this.#entries.keys()]) this.#fresh(name);
+    for (const name of this.#entries.keys()) this.#fresh(name);
     if (this.#entries.size === 0) this.clear();
   }
 

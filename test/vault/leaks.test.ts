@@ -28,8 +28,8 @@ describe('attack: secrets in logs, errors and the server’s view of its queries
     const write = process.stdout.write.bind(process.stdout);
     const writeError = process.stderr.write.bind(process.stderr);
     const capture = (chunk: string | Uint8Array): boolean => seen.push(String(chunk)) > 0;
-    process.stdout.write = capture as typeof process.stdout.write;
-    process.stderr.write = capture as typeof process.stderr.write;
+    process.stdout.write = capture;
+    process.stderr.write = capture;
     let watching = true;
     const watch = (async () => {
       while (watching) {
@@ -70,7 +70,6 @@ describe('attack: secrets in logs, errors and the server’s view of its queries
         if (error === undefined) throw new Error('it was meant to fail');
         seen.push(shown(error));
         logger.error(error);
-        console.error(error);
       };
       const place = { table: 'suppliers', column: 'iban', row: '1' };
       await org.asAdmin(async () => {
@@ -105,7 +104,7 @@ describe('attack: secrets in logs, errors and the server’s view of its queries
           f.provider.faults.set('/token', fault);
           await age(f, org, -1);
           await fails(() => oauth.accessToken({ provider: 'local' }));
-          await fails(async () => oauth.finish(await f.provider.browse(await begin(), 'ann')));
+          if (fault !== 'hang') await fails(async () => oauth.finish(await f.provider.browse(await begin(), 'ann')));
         }
         f.provider.faults.clear();
         await age(f, org, -1);

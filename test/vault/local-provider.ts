@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import Provider from 'oidc-provider';
+import { Provider } from 'oidc-provider';
 
 /** What goes wrong with a request to the provider. */
 export type Fault =
@@ -53,7 +53,7 @@ export async function startLocalProvider(): Promise<LocalProvider> {
     calls.set(path, (calls.get(path) ?? 0) + 1);
     const fault = faults.get(path);
     if (fault === 'cut') return void req.socket.destroy();
-    if (fault === 'hang') return;
+    if (fault === 'hang') return undefined;
     if (typeof fault === 'number') return void res.writeHead(fault, { 'content-type': 'text/html' }).end('<h1>no</h1>');
     if (fault === 'lost answer') res.end = () => (req.socket.destroy(), res);
     setTimeout(() => handler?.(req, res), path === '/token' ? state.delayMs : 0);

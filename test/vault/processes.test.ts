@@ -13,7 +13,10 @@ describe('A9: several processes', () => {
     const org = await connected(f);
     const { issuer, clientId, clientSecret, redirectUri } = f.provider;
     const task = {
-      ...{ issuer, clientId, clientSecret, redirectUri },
+      issuer,
+      clientId,
+      clientSecret,
+      redirectUri,
       url: f.db.appUrl,
       key: Buffer.from(f.keyBytes).toString('hex'),
       tenantId: org.tenantId,

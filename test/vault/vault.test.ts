@@ -48,7 +48,7 @@ describe('vault: values of an application', () => {
       `v2.1.${sealed.split('.')[2]}`, // a form to come
       `v0.1.${sealed.split('.')[2]}`,
       `${sealed}A`,
-      `${sealed.slice(0, -1)}`,
+      sealed.slice(0, -1),
       `v1.1.${Buffer.concat([payload.subarray(0, 13), payload.subarray(-16)]).toString('base64url')}`, // no ciphertext
       'v1.1.',
       'plain',
@@ -69,7 +69,7 @@ describe('vault: values of an application', () => {
     expect(
       [
         String(value),
-        `${JSON.stringify({ value })}`,
+        JSON.stringify({ value }),
         inspect(value),
         inspect({ value }, { depth: 9, showHidden: true }),
       ].join(),
@@ -180,7 +180,7 @@ describe('vault: secrets', () => {
     const made = await org.asAdmin(() =>
       Promise.all(Array.from({ length: 8 }, (_, i) => vault.secrets.put({ name: 'shared', value: `value ${i}` }))),
     );
-    expect(made.map((s) => s.version).toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(made.map((s) => s.version).toSorted((x, y) => x - y)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
   it('are read with secrets.read and written with secrets.write alone, in the services and in the database', async () => {

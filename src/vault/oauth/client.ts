@@ -79,12 +79,12 @@ export function createProviderClient({ timeoutSeconds, foreign }: ProviderClient
       {
         timeout: timeoutSeconds,
         ...(insecure ? { execute: [client.allowInsecureRequests] } : {}),
-        ...(provider.foreign ? { [client.customFetch]: guardedFetch(foreign) as OpenidClient.CustomFetch } : {}),
+        ...(provider.foreign ? { [client.customFetch]: guardedFetch(foreign) } : {}),
       },
     );
     const { authorization_endpoint: endpoint } = configuration.serverMetadata();
     // the user's browser is sent there
-    if (endpoint !== undefined && !/^https:/.test(endpoint) && !(insecure && /^http:/.test(endpoint)))
+    if (endpoint !== undefined && !endpoint.startsWith('https:') && !(insecure && endpoint.startsWith('http:')))
       throw new ProviderRefusal('invalid_response');
     return configuration;
   }

@@ -14,7 +14,7 @@ export const bcryptLimit = 72;
  *
  * @throws TNT_RATE_LIMITED, TNT_DEPENDENCY_MISSING without the package bcryptjs
  */
-export function createBcrypt(load: () => Promise<CompareBcrypt> = loadBcrypt): CompareBcrypt {
+export function createBcrypt(load: () => Promise<CompareBcrypt> = () => loadBcrypt()): CompareBcrypt {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async (text, hash) => {
@@ -37,9 +37,12 @@ export function createBcrypt(load: () => Promise<CompareBcrypt> = loadBcrypt): C
   };
 }
 
-async function loadBcrypt(): Promise<CompareBcrypt> {
+/** @throws TNT_DEPENDENCY_MISSING */
+export async function loadBcrypt(
+  load: () => Promise<{ compare: CompareBcrypt }> = () => import('bcryptjs'),
+): Promise<CompareBcrypt> {
   try {
-    const bcrypt = await import('bcryptjs');
+    const bcrypt = await load();
     return (text, hash) => bcrypt.compare(text, hash);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;

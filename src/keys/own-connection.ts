@@ -1,6 +1,8 @@
 import pg from 'pg';
 import type { ListenClient } from '../database/listen.ts';
 
+const connectWithinMs = 5_000;
+
 interface PoolLike {
   readonly options?: unknown;
   readonly settings?: unknown;
@@ -16,12 +18,12 @@ export function ownConnection(pool: object): (() => Promise<ListenClient>) | fal
   if ((settings as { prepares?: boolean } | undefined)?.prepares === false) return false;
   return async () => {
     // pg hides the password of a pool's options from being listed
-    const { password } = options as { password?: string };
+    const { password, connectionTimeoutMillis } = options as pg.ClientConfig;
     const client = new pg.Client({
-      connectionTimeoutMillis: 5_000,
-      keepAlive: true,
       ...options,
       ...(password === undefined ? {} : { password }),
+      connectionTimeoutMillis: connectionTimeoutMillis || connectWithinMs,
+      keepAlive: true,
       application_name: 'tenantry keys',
     });
     await client.connect();

@@ -30,6 +30,7 @@ export function keysFixture(options: KeysOptions = {}): KeysFixture {
   beforeAll(async () => {
     fixture.db = await createTestDatabase();
     fixture.pool = createPool({ connectionString: fixture.db.appUrl, max: 10 });
+    fixture.pool.on('error', () => {}); // tests end backends on purpose
     fixture.t = open(options);
   });
   afterAll(async () => {

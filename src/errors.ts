@@ -162,6 +162,14 @@ export const errorDefinitions = {
     exit: 1,
     hint: 'Check the prices and the usage of the organization: no currency needs such an amount.',
   },
+  TNT_STRIPE_REFUSED: { status: 502, exit: 1, hint: 'Correct what Stripe names in details, and push again.' },
+  TNT_STRIPE_UNAVAILABLE: { status: 503, exit: 1, hint: 'Push again: it goes on where it stopped, and nothing is made twice.' },
+  TNT_STRIPE_MISMATCH: {
+    status: 409,
+    exit: 3,
+    hint: 'Compare the draft at Stripe with the invoice; delete what does not belong there, and push again.',
+  },
+  TNT_STRIPE_UNCERTAIN: { status: 409, exit: 3, hint: 'Look at Stripe whether it arrived, and settle it by hand.' },
 
   // keys
   TNT_KEY_INVALID: { status: 401, exit: 1, hint: 'Send a valid key, whole, as "Authorization: Bearer …".' },

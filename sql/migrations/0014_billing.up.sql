@@ -230,51 +230,40 @@ create trigger keep_subscribed before update or delete on tenantry.plans for eac
 create trigger keep_subscribed before insert or update or delete on tenantry.plan_metrics
   for each row execute function tenantry.keep_subscribed_plan();
 
--- ── usage of any stretch of time: whole days from the counters, what is left of a day from the ledger ───────────────
+-- ── what an invoice reads of usage ──────────────────────────────────────────────────────────────────────────────────
 
-create function tenantry.usage_between(p_tenant uuid, p_metric text, p_from timestamptz, p_to timestamptz) returns numeric
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- The oldest period that an invoice rates again: twelve back, further where a price, a plan or an event with a date before
+-- that came after the last invoice; never one whose events were pruned, of which nobody can tell the sum any more.
+create function tenantry.oldest_open_period(p_tenant uuid, p_subscription uuid, p_closing integer) returns integer language plpgsql stable
+set search_path = pg_catalog, pg_temp as $$
 declare
-  v_aggregation text := (select m.aggregation from tenantry.metrics m where m.name = p_metric);
-  v_days_from timestamptz;
-  v_days_to timestamptz;
+  v_changed timestamptz;
+  v_kept timestamptz;
+  v_last timestamptz;
+  n integer := p_closing - 12;
 begin
-  select case when e.period_start = p_from then p_from else e.period_end end into v_days_from
-    from tenantry.usage_edges(p_tenant, 'day', p_from) e;
-  select e.period_start into v_days_to from tenantry.usage_edges(p_tenant, 'day', p_to) e;
-  if v_days_from >= v_days_to then
-    v_days_from := p_to;
-    v_days_to := p_to;
+  select max(i.issued_at) into v_last from tenantry.invoices i where i.tenant_id = p_tenant and i.subscription_id = p_subscription;
+  select min(x.at) into v_changed from (
+    select c.effective_from as at from tenantry.custom_prices c where c.tenant_id = p_tenant and c.updated_at > v_last
+    union all
+    select f.starts_at from tenantry.subscription_phases f
+      where f.tenant_id = p_tenant and f.subscription_id = p_subscription and f.created_at > v_last
+    union all
+    select u.day_start from tenantry.usage_corrections u where u.tenant_id = p_tenant and u.settled_at is null) x;
+  if v_changed is not null then
+    n := least(n, tenantry.billing_period(p_tenant, p_subscription, v_changed));
   end if;
-  if v_aggregation = 'unique' then
-    return (select count(*) from (
-      select u.subject from tenantry.usage_subjects u
-        where u.tenant_id = p_tenant and u.scope_id = '00000000-0000-0000-0000-000000000000' and u.metric = p_metric
-          and u.period = 'day' and u.period_start >= v_days_from and u.period_start < v_days_to
-      union
-      select e.subject from tenantry.usage_events e
-        where e.tenant_id = p_tenant and e.metric = p_metric and e.subject is not null
-          and ((e.occurred_at >= p_from and e.occurred_at < v_days_from) or (e.occurred_at >= v_days_to and e.occurred_at < p_to))
-        group by e.subject having sum(e.events) > 0) s);
+  select a.kept_since into v_kept from tenantry.usage_accounts a where a.tenant_id = p_tenant and isfinite(a.kept_since);
+  if v_kept is not null then
+    n := greatest(n, least(p_closing, tenantry.billing_period(p_tenant, p_subscription, v_kept - interval '1 millisecond') + 1));
   end if;
-  return (
-    select case v_aggregation when 'max' then max(x.value) when 'last' then (array_agg(x.value order by x.at desc))[1] else sum(x.value) end
-    from (
-      select d.value, coalesce(d.last_at, d.period_start) as at from tenantry.usage_periods d
-        where d.tenant_id = p_tenant and d.namespace_id = '00000000-0000-0000-0000-000000000000' and d.metric = p_metric
-          and d.period = 'day' and d.period_start >= v_days_from and d.period_start < v_days_to
-      union all
-      select case v_aggregation when 'count' then sum(e.events) else sum(e.quantity) end, min(e.occurred_at) from tenantry.usage_events e
-        where e.tenant_id = p_tenant and e.metric = p_metric
-          and ((e.occurred_at >= p_from and e.occurred_at < v_days_from) or (e.occurred_at >= v_days_to and e.occurred_at < p_to))
-        group by coalesce(e.corrects, e.id) having sum(e.events) > 0) x);
+  return greatest(n, 0);
 end $$;
-comment on function tenantry.usage_between(uuid, text, timestamptz, timestamptz) is 'What an organization used of a metric in [from, to), by the metric''s aggregation.';
 
 create function tenantry.usage_of_ranges(p_tenant uuid, p_metrics text[], p_from timestamptz[], p_to timestamptz[])
 returns table (place bigint, value numeric) language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-  return query select r.ordinality, tenantry.usage_between(p_tenant, r.metric, r.from_at, r.to_at)
+  return query select r.ordinality, tenantry.usage_between(p_tenant, null, r.metric, r.from_at, r.to_at)
     from unnest(p_metrics, p_from, p_to) with ordinality as r (metric, from_at, to_at, ordinality);
 end $$;
 
@@ -287,4 +276,10 @@ begin
   end if;
   return query select u.place, u.value from tenantry.usage_of_ranges(tenantry.current_tenant(), p_metrics, p_from, p_to) u;
 end $$;
-grant execute on function tenantry.billed_usage(text[], timestamptz[], timestamptz[]) to tenantry_app;
+
+create function tenantry.billed_since(p_subscription uuid, p_closing integer) returns integer language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return tenantry.oldest_open_period(tenantry.current_tenant(), p_subscription, p_closing);
+end $$;
+grant execute on function tenantry.billed_usage(text[], timestamptz[], timestamptz[]), tenantry.billed_since(uuid, integer) to tenantry_app;

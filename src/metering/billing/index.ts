@@ -17,3 +17,6 @@ export type {
   Subscription,
 } from './schema.ts';
 export type { InvoiceLine, LineKind, PlannedInvoice } from './types.ts';
+export { invoiceCsv } from './export/csv.ts';
+export { type InvoiceDocument, invoiceDocument } from './export/document.ts';
+export { type InvoiceHtmlOptions, invoiceHtml } from './export/html.ts';

@@ -5,6 +5,7 @@ import { TenantryError } from '../../errors.ts';
 import { lostRace } from './billing-error.ts';
 import { insertCredit, insertReturns, insertUses, voidCreditsOf } from './queries/credits.ts';
 import {
+  closeUsage,
   emitEvent,
   insertInvoice,
   lockSubscription,
@@ -14,11 +15,18 @@ import {
   selectInvoiceOfPeriod,
   selectLastClosed,
   selectNow,
+  settleCorrections,
   takeNumber,
   updateNextInvoice,
   updateVoid,
 } from './queries/invoices.ts';
-import { selectLastPeriod, selectPeriods, selectSubscription, type SubscriptionRow } from './queries/snapshot.ts';
+import {
+  selectLastPeriod,
+  selectPeriods,
+  selectPhases,
+  selectSubscription,
+  type SubscriptionRow,
+} from './queries/snapshot.ts';
 import type { creditNoteSchema, Invoice } from './schema.ts';
 import { readSnapshot } from './snapshot.ts';
 import type { PlannedInvoice } from './types.ts';
@@ -102,40 +110,54 @@ export async function finalize(
   record: RecordEntry,
 ): Promise<Invoice | undefined> {
   const { planInvoice } = await import('./plan-invoice.ts');
+  const subscription = await subscriptionOf(kernel, tenantId, subscriptionId);
+  // Before the snapshot: what is counted from here on is a correction, and what was counted before is in it.
+  const first = await nextToClose(kernel, subscription, period, by);
+  if (typeof first === 'number')
+    await closeUsage(kernel, tenantId, new Date(await closesAt(kernel, subscription, first)));
   return inSnapshot(kernel, async (tx) => {
-    const subscription = await subscriptionOf(tx, tenantId, subscriptionId);
     await lockSubscription(tx, tenantId, subscription.id);
-    const now = await selectNow(tx, tenantId, subscription.id);
-    const last = await selectLastPeriod(tx, subscription);
-    const closed = await selectLastClosed(tx, tenantId, subscription.id);
-    let next = period ?? (closed === null ? -1 : closed + 1);
-    if (period !== undefined) {
-      const standing = await selectInvoiceOfPeriod(tx, tenantId, subscription.id, period);
-      if (standing !== null) return standing;
-      if (closed !== null && closed > period) throw closedLater(period, closed);
-    }
-    for (;;) {
-      if (period === undefined && last !== null && next > last) {
-        await updateNextInvoice(tx, tenantId, subscription.id, null);
-        return undefined;
-      }
-      const at = await closesAt(tx, subscription, next);
-      if (at > Math.min(by ?? now.at, now.at)) {
-        await updateNextInvoice(tx, tenantId, subscription.id, new Date(at));
-        return undefined;
-      }
-      const planned = planInvoice(await readSnapshot(tx, subscription, next, true));
-      // Without base fees in advance nothing is due at the activation.
-      if (next === -1 && period === undefined && planned.lines.length === 0) {
-        next = 0;
-        continue;
-      }
-      const invoice = await store(tx, subscription, planned, record);
-      const following = last !== null && next >= last ? null : new Date(await closesAt(tx, subscription, next + 1));
-      await updateNextInvoice(tx, tenantId, subscription.id, following);
-      return invoice;
-    }
+    const locked = await subscriptionOf(tx, tenantId, subscription.id);
+    const next = await nextToClose(tx, locked, period, by);
+    if (typeof next !== 'number') return next;
+    const planned = planInvoice(await readSnapshot(tx, locked, next, true));
+    const invoice = await store(tx, locked, planned, record);
+    const last = await selectLastPeriod(tx, locked);
+    const following = last !== null && next >= last ? null : new Date(await closesAt(tx, locked, next + 1));
+    await updateNextInvoice(tx, tenantId, locked.id, following);
+    return invoice;
   });
+}
+
+/** The period whose turn it is, the invoice that stands for it already, or undefined when none is over. */
+async function nextToClose(
+  tx: Kernel,
+  subscription: SubscriptionRow,
+  period: number | undefined,
+  by: number | undefined,
+): Promise<number | Invoice | undefined> {
+  const { tenantId, id } = subscription;
+  const now = await selectNow(tx, tenantId, id);
+  const last = await selectLastPeriod(tx, subscription);
+  const closed = await selectLastClosed(tx, tenantId, id);
+  if (period !== undefined) {
+    const standing = await selectInvoiceOfPeriod(tx, tenantId, id, period);
+    if (standing !== null) return standing;
+    if (closed !== null && closed > period) throw closedLater(period, closed);
+  }
+  const next = period ?? (closed === null ? await firstPeriod(tx, subscription) : closed + 1);
+  const over = period === undefined && last !== null && next > last;
+  const at = over ? null : await closesAt(tx, subscription, next);
+  if (at !== null && at <= Math.min(by ?? now.at, now.at)) return next;
+  await updateNextInvoice(tx, tenantId, id, at === null ? null : new Date(at));
+  return undefined;
+}
+
+/** Base fees in advance are due at the activation; without any, the first invoice is that of the first period. */
+async function firstPeriod(tx: Kernel, subscription: SubscriptionRow): Promise<number> {
+  const phases = await selectPhases(tx, subscription.tenantId, subscription.id);
+  const begun = phases.findLast(({ startsAt }) => startsAt <= subscription.activatesAt);
+  return begun?.plan.baseTiming === 'advance' ? -1 : 0;
 }
 
 const closedLater = (period: number, closed: number): TenantryError =>
@@ -166,6 +188,7 @@ async function store(
     const credit = { currency, amount, priority: 0, expiresAt: null, source: 'carried', reason } as const;
     await insertCredit(tx, tenantId, { ...credit, sourceInvoiceId: id, requestKey: `carried:${id}` });
   }
+  await settleCorrections(tx, tenantId, id, planned.periodEnd);
   return announced(tx, tenantId, id, 'invoice.finalized', record);
 }
 

@@ -14,9 +14,6 @@ import {
 } from './queries/snapshot.ts';
 import { type BillingSnapshot, usageKey } from './types.ts';
 
-/** How many closed periods a late event or a price with a date in the past can still change. */
-export const correctedPeriods = 12;
-
 /**
  * Reads everything that an invoice depends on. The transaction is repeatable read: all of it is one snapshot.
  *
@@ -36,7 +33,7 @@ export async function readSnapshot(
       details: { period: closing, first: 0, ...(last === null ? {} : { last }) },
     });
   }
-  const oldest = Math.max(0, Math.min(closing - correctedPeriods, await selectOldestOpenPeriod(tx, tenantId, id)));
+  const oldest = await selectOldestOpenPeriod(tx, subscription, closing, asOperator);
   const snapshot = {
     currency: subscription.currency,
     timeZone: subscription.timeZone,

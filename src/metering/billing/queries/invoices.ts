@@ -159,7 +159,7 @@ export async function insertInvoice(
 
 export async function updateVoid(kernel: Kernel, tenantId: string, id: string, reason: string): Promise<boolean> {
   const rows = await kernel.query(
-    `update tenantry.invoices i set status = 'void', voided_at = clock_timestamp(), reason = $3::text
+    `update tenantry.invoices i set status = 'void', voided_at = clock_timestamp(), reason = $3::text, pushed_at = null
      where i.tenant_id = $1::uuid and i.id = $2::uuid and i.status = 'final' returning i.id`,
     [tenantId, id, reason],
   );
@@ -230,4 +230,26 @@ export async function emitEvent(
     JSON.stringify(payload),
     key,
   ]);
+}
+
+/**
+ * Closes the usage of an organization up to an instant: waits for those who are counting, and what comes later for a time
+ * before it is told as a correction.
+ */
+export async function closeUsage(kernel: Kernel, tenantId: string, until: Date): Promise<void> {
+  await kernel.query('select tenantry.close_usage($1::uuid, $2::timestamptz)', [tenantId, until]);
+}
+
+/** Corrections that an invoice has rated are settled by it. */
+export async function settleCorrections(
+  kernel: Kernel,
+  tenantId: string,
+  invoiceId: string,
+  until: Date,
+): Promise<void> {
+  await kernel.query(
+    `select tenantry.settle_usage_corrections($1::uuid, array_agg(c.id), $2::uuid) from tenantry.usage_corrections c
+     where c.tenant_id = $1::uuid and c.settled_at is null and c.day_start < $3::timestamptz having count(*) > 0`,
+    [tenantId, invoiceId, until],
+  );
 }

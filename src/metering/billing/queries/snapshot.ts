@@ -47,19 +47,20 @@ export async function selectLastPeriod(kernel: Kernel, { tenantId, id }: Subscri
   return row?.last ?? null;
 }
 
-/** The oldest period that changed after the last invoice: by a price or plan with a date in the past, or by late events. */
-export async function selectOldestOpenPeriod(kernel: Kernel, tenantId: string, id: string): Promise<number> {
-  const [row] = await kernel.query<{ period: number | null }>(
-    `select tenantry.billing_period($1::uuid, $2::uuid, min(x.at)) as period from (
-       select c.effective_from as at, c.updated_at as changed from tenantry.custom_prices c where c.tenant_id = $1::uuid
-       union all
-       select f.starts_at, f.created_at from tenantry.subscription_phases f
-         where f.tenant_id = $1::uuid and f.subscription_id = $2::uuid) x
-     where x.changed > (select max(i.issued_at) from tenantry.invoices i where i.tenant_id = $1::uuid and i.subscription_id = $2::uuid)
-     having min(x.at) is not null`,
-    [tenantId, id],
+/** The oldest period that an invoice rates again. */
+export async function selectOldestOpenPeriod(
+  kernel: Kernel,
+  { tenantId, id }: SubscriptionRow,
+  closing: number,
+  asOperator: boolean,
+): Promise<number> {
+  const [row] = await kernel.query<{ oldest: number }>(
+    asOperator
+      ? 'select tenantry.oldest_open_period($3::uuid, $1::uuid, $2::int) as oldest'
+      : 'select tenantry.billed_since($1::uuid, $2::int) as oldest',
+    [id, closing, ...(asOperator ? [tenantId] : [])],
   );
-  return row?.period ?? Number.MAX_SAFE_INTEGER;
+  return row?.oldest ?? 0;
 }
 
 export async function selectPeriods(

@@ -250,7 +250,20 @@ begin
       from tenantry.period_edges(coalesce(zone, tenantry.tenant_time_zone(p_tenant)), p_period, p_at) e;
 end $$;
 
--- Locks the accounts of a batch in one order, makes those that are missing and moves those whose day is over.
+-- Before anything is counted: a context speaks for its own organization and namespace, and a user without one for none.
+create function tenantry.assert_usage_context(p_tenants uuid[], p_namespaces uuid[]) returns void language plpgsql stable
+set search_path = pg_catalog, pg_temp as $$
+declare
+  own constant uuid := tenantry.context_tenant();
+  confined constant uuid := tenantry.current_namespace();
+begin
+  if own is null and tenantry.current_user_id() is not null or (own = all (p_tenants)) is false or (own is not null and array_position(p_tenants, null) > 0)
+    or confined is not null and (array_position(p_namespaces, null) > 0 or (confined = all (p_namespaces)) is not true) then
+    raise exception 'usage is counted for the organization and namespace of the context alone' using errcode = '42501';
+  end if;
+end $$;
+
+-- Locks accounts in one order, makes those that are missing and moves those whose day is over.
 create function tenantry.open_usage_accounts(p_tenants uuid[]) returns void language plpgsql volatile
 set search_path = pg_catalog, pg_temp as $$
 declare
@@ -261,6 +274,7 @@ declare
   p text;
 begin
   foreach t in array p_tenants loop
+    continue when exists (select from tenantry.usage_accounts x where x.tenant_id = t and x.day_end > at and x.month_end > at);
     select * into a from tenantry.usage_accounts x where x.tenant_id = t for update;
     continue when a.day_end > at and a.month_end > at;
     zone := tenantry.tenant_time_zone(t);
@@ -416,22 +430,39 @@ begin
   end loop;
 end $$;
 
+-- What count_usage() asks for by '!', in a transaction of its own: whoever counts holds accounts shared, and two who both want
+-- more would wait for each other.
+create function tenantry.open_usage(p_tenants uuid[]) returns void language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  perform tenantry.assert_usage_context(p_tenants, '{}');
+  perform tenantry.open_usage_accounts(array(select distinct t from unnest(p_tenants) t where t is not null order by t));
+end $$;
+
 -- Counts a batch of events in one transaction. Lanes are what events share (organization, namespace, key, metric, quarter
 -- of an hour); p_ids holds one id per line, p_offsets milliseconds from the lane's quarter. Locks in one order, so that
 -- batches wait for one another and never in a circle: accounts, events, counters, each sorted.
 -- A caller in an organization's context counts for it alone; only one without any context carries several.
--- Empty when all were counted, else a letter per event: c counted, d recorded before, x another event has this id,
--- t m n k unknown organization, metric, namespace, key, s a subject is missing, o too old, f in the future.
+-- p_fresh: no id is expected to be known, and the insert is plain, which costs less; where one is known after all, it is done again.
+-- Answers '' when all were counted, '!' when nothing was done because an account's day is over: open_usage() first;
+-- else a letter per event: c counted, d recorded before, x another event has this id, t m n k unknown organization, metric,
+-- namespace, key, s a subject is missing, o too old, f in the future.
 create function tenantry.count_usage(p_tenants uuid[], p_namespaces uuid[], p_keys uuid[], p_metrics text[], p_slots bigint[],
-  p_lanes integer[], p_ids text, p_offsets integer[], p_quantities numeric[] default null, p_subjects text[] default null) returns text
+  p_lanes integer[], p_ids text, p_offsets integer[], p_quantities numeric[] default null, p_subjects text[] default null,
+  p_fresh boolean default false) returns text
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp as $$
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   nil constant uuid := '00000000-0000-0000-0000-000000000000';
-  own uuid := tenantry.context_tenant();
-  at timestamptz := clock_timestamp();
-  tenants uuid[];
-  ids text[] := string_to_array(p_ids, E'\n');
+  at constant timestamptz := clock_timestamp();
+  ids constant text[] := string_to_array(p_ids, E'\n');
+  sent constant integer := cardinality(p_lanes);
+  named constant boolean := cardinality(array_remove(p_namespaces, null)) > 0;
+  keyed constant boolean := cardinality(array_remove(p_keys, null)) > 0;
+  stale boolean;
+  bad boolean;
+  gauges boolean;
+  late boolean;
   states text[];
   aggregations text[];
   slots timestamptz[];
@@ -440,7 +471,7 @@ declare
   month_starts timestamptz[];
   month_ends timestamptz[];
   closed timestamptz[];
-  sent integer := cardinality(p_lanes);
+  edge record;
   made integer;
   made_tenants uuid[];
   made_ids text[];
@@ -450,60 +481,86 @@ declare
   subjects text[] := p_subjects;
   answer text := '';
   due record;
-  i integer;
 begin
-  if own is null and tenantry.current_user_id() is not null
-    or own is not null and exists (select from unnest(p_tenants) t where t is distinct from own)
-    or tenantry.current_namespace() is not null and exists (select from unnest(p_namespaces) n where n is distinct from tenantry.current_namespace()) then
-    raise exception 'usage is counted for the organization and namespace of the context alone' using errcode = '42501';
-  end if;
+  perform tenantry.assert_usage_context(p_tenants, p_namespaces);
   if sent is distinct from cardinality(ids) or sent is distinct from cardinality(p_offsets)
-    or sent <> cardinality(p_quantities) or sent <> cardinality(p_subjects)
-    or exists (select from unnest(p_offsets) o where o is null or o not between 0 and 899999) then
+    or sent <> cardinality(p_quantities) or sent <> cardinality(p_subjects) or (0 <= all (p_offsets) and 900000 > all (p_offsets)) is not true then
     raise exception 'the arrays of events do not fit together' using errcode = '22023';
   end if;
 
-  tenants := array(select distinct t from unnest(p_tenants) t where t is not null order by t);
-  if exists (select from unnest(tenants) t left join tenantry.usage_accounts a on a.tenant_id = t where (a.day_end > at and a.month_end > at) is not true) then
-    perform tenantry.open_usage_accounts(tenants);
-  else
-    perform from tenantry.usage_accounts a where a.tenant_id = any (tenants) order by a.tenant_id for share;
+  with held as materialized (
+    select a.* from tenantry.usage_accounts a where a.tenant_id = any (p_tenants) order by a.tenant_id for share
+  )
+  select array_agg(x.state), array_agg(x.aggregation), array_agg(x.slot), array_agg(x.day_start), array_agg(x.day_end),
+      array_agg(x.month_start), array_agg(x.month_end), array_agg(x.closed_until), bool_or(x.stale), bool_or(x.bad),
+      bool_or(x.aggregation in ('max', 'last', 'unique')), bool_or(x.slot < x.closed_until)
+    into states, aggregations, slots, day_starts, day_ends, month_starts, month_ends, closed, stale, bad, gauges, late
+    from (
+      select m.aggregation, s.slot, a.closed_until, a.day_end, a.month_end,
+        case when m.name is null then 'm' when s.slot < a.kept_since or s.slot < timestamptz '2000-01-01 00:00Z' then 'o'
+          when s.slot > at + interval '1 hour' then 'f' else 'c' end as state,
+        case when s.slot >= a.day_start and s.slot < a.day_end then a.day_start end as day_start,
+        case when s.slot >= a.month_start and s.slot < a.month_end then a.month_start end as month_start,
+        (a.day_end > at and a.month_end > at) is not true as stale,
+        -- what the usual lane is not: of the running day, of a metric that exists
+        m.name is null or (s.slot >= a.day_start and s.slot < a.day_end and s.slot >= a.kept_since) is not true as bad
+      from unnest(p_tenants, p_metrics, p_slots) with ordinality l(tenant_id, metric, slot, lane)
+      cross join lateral (select to_timestamp(l.slot * 900.0) as slot) s
+      left join held a on a.tenant_id = l.tenant_id
+      left join tenantry.metrics m on m.name = l.metric collate "C"
+      order by l.lane) x;
+  if bad or stale or named or keyed then
+    if stale and exists (select from tenantry.organizations o where o.id = any (p_tenants) and not exists (
+      select from tenantry.usage_accounts a where a.tenant_id = o.id and a.day_end > at and a.month_end > at)) then
+      return '!';
+    end if;
+    for i in 1 .. cardinality(states) loop
+      if not exists (select from tenantry.usage_accounts a where a.tenant_id = p_tenants[i]) then
+        states[i] := 't';
+      elsif p_namespaces[i] is not null and not exists (select from tenantry.namespaces n where n.tenant_id = p_tenants[i] and n.id = p_namespaces[i]) then
+        states[i] := 'n';
+      elsif p_keys[i] is not null and not exists (select from tenantry.api_keys k where k.tenant_id = p_tenants[i] and k.id = p_keys[i]) then
+        states[i] := 'k';
+      end if;
+      continue when states[i] <> 'c' or (day_starts[i] is not null and month_starts[i] is not null);
+      -- INTO takes no element of an array
+      select * into edge from tenantry.usage_edges(p_tenants[i], 'day', slots[i]);
+      day_starts[i] := edge.period_start;
+      day_ends[i] := edge.period_end;
+      select * into edge from tenantry.usage_edges(p_tenants[i], 'month', slots[i]);
+      month_starts[i] := edge.period_start;
+      month_ends[i] := edge.period_end;
+    end loop;
   end if;
 
-  select array_agg(x.state order by x.lane), array_agg(x.aggregation order by x.lane), array_agg(x.slot order by x.lane),
-      array_agg(x.day_start order by x.lane), array_agg(x.day_end order by x.lane),
-      array_agg(x.month_start order by x.lane), array_agg(x.month_end order by x.lane), array_agg(x.closed_until order by x.lane)
-    into states, aggregations, slots, day_starts, day_ends, month_starts, month_ends, closed
-    from (
-      select l.lane, m.aggregation, s.slot, a.closed_until,
-        case when a.tenant_id is null then 't' when m.name is null then 'm'
-          when l.namespace_id is not null and n.id is null then 'n' when l.key_id is not null and k.id is null then 'k'
-          when s.slot < a.kept_since or s.slot < timestamptz '2000-01-01 00:00Z' then 'o'
-          when s.slot > at + interval '1 hour' then 'f' else 'c' end as state,
-        case when s.slot >= a.day_start and s.slot < a.day_end then a.day_start end as day_start, a.day_end,
-        case when s.slot >= a.month_start and s.slot < a.month_end then a.month_start end as month_start, a.month_end
-      from unnest(p_tenants, p_namespaces, p_keys, p_metrics, p_slots) with ordinality l(tenant_id, namespace_id, key_id, metric, slot, lane)
-      cross join lateral (select to_timestamp(l.slot * 900.0) as slot) s
-      left join tenantry.usage_accounts a on a.tenant_id = l.tenant_id
-      left join tenantry.metrics m on m.name = l.metric collate "C"
-      left join tenantry.namespaces n on n.tenant_id = l.tenant_id and n.id = l.namespace_id
-      left join tenantry.api_keys k on k.tenant_id = l.tenant_id and k.id = l.key_id) x;
-  for i in 1 .. cardinality(states) loop
-    continue when states[i] <> 'c' or (day_starts[i] is not null and month_starts[i] is not null);
-    select e.period_start, e.period_end into day_starts[i], day_ends[i] from tenantry.usage_edges(p_tenants[i], 'day', slots[i]) e;
-    select e.period_start, e.period_end into month_starts[i], month_ends[i] from tenantry.usage_edges(p_tenants[i], 'month', slots[i]) e;
-  end loop;
-
-  with made as (
-    insert into tenantry.usage_events (tenant_id, id, metric, namespace_id, api_key_id, subject, quantity, occurred_at, received_at)
-      select p_tenants[e.lane], e.id, p_metrics[e.lane], p_namespaces[e.lane], p_keys[e.lane], e.subject, coalesce(e.quantity, 1),
-        slots[e.lane] + e.ms * interval '1 millisecond', at
-      from unnest(p_lanes, ids, p_offsets, p_quantities, p_subjects) e(lane, id, ms, quantity, subject)
-      where states[e.lane] = 'c' and (aggregations[e.lane] <> 'unique' or e.subject is not null)
-      order by 1, e.id collate "C"
-      on conflict (tenant_id, id) do nothing
-      returning tenant_id, id)
-  select count(*), array_agg(m.tenant_id), array_agg(m.id) into made, made_tenants, made_ids from made m;
+  if p_fresh then
+    begin
+      insert into tenantry.usage_events (tenant_id, id, metric, namespace_id, api_key_id, subject, quantity, occurred_at, received_at)
+        select p_tenants[e.lane], e.id, p_metrics[e.lane], p_namespaces[e.lane], p_keys[e.lane], e.subject, coalesce(e.quantity, 1),
+          slots[e.lane] + e.ms * interval '1 millisecond', at
+        from unnest(p_lanes, ids, p_offsets, p_quantities, p_subjects) e(lane, id, ms, quantity, subject)
+        where states[e.lane] = 'c' and (aggregations[e.lane] <> 'unique' or e.subject is not null)
+        order by 1, e.id collate "C";
+      get diagnostics made = row_count;
+      if made < sent then -- the letters need to know which
+        raise unique_violation;
+      end if;
+    exception when unique_violation then
+      made := null;
+    end;
+  end if;
+  if made is null then
+    with made as (
+      insert into tenantry.usage_events (tenant_id, id, metric, namespace_id, api_key_id, subject, quantity, occurred_at, received_at)
+        select p_tenants[e.lane], e.id, p_metrics[e.lane], p_namespaces[e.lane], p_keys[e.lane], e.subject, coalesce(e.quantity, 1),
+          slots[e.lane] + e.ms * interval '1 millisecond', at
+        from unnest(p_lanes, ids, p_offsets, p_quantities, p_subjects) e(lane, id, ms, quantity, subject)
+        where states[e.lane] = 'c' and (aggregations[e.lane] <> 'unique' or e.subject is not null)
+        order by 1, e.id collate "C"
+        on conflict (tenant_id, id) do nothing
+        returning tenant_id, id)
+    select count(*), array_agg(m.tenant_id), array_agg(m.id) into made, made_tenants, made_ids from made m;
+  end if;
 
   if made < sent then
     select string_agg(x.state, '' order by x.place), array_agg(x.lane order by x.place) filter (where x.state = 'c'),
@@ -554,12 +611,12 @@ begin
     perform tenantry.check_usage_alerts(due.tenant_id, due.metric, due.period, due.period_start);
   end loop;
 
-  if aggregations && array['max', 'last', 'unique'] or exists (select from unnest(p_keys) k where k is not null) then
+  if gauges or keyed then
     perform tenantry.count_usage_rest(p_tenants, p_namespaces, p_keys, p_metrics, aggregations, slots, day_starts, day_ends,
       month_starts, month_ends, lanes, offsets, quantities, subjects);
   end if;
 
-  if exists (select from unnest(slots, closed) x(slot, until) where x.slot < x.until) then
+  if late then
     insert into tenantry.usage_corrections (tenant_id, namespace_id, metric, day_start, day_end, quantity, events, cause)
       select p_tenants[c.lane], p_namespaces[c.lane], p_metrics[c.lane], day_starts[c.lane], max(day_ends[c.lane]),
         sum(case aggregations[c.lane] when 'sum' then coalesce(c.quantity, 1) when 'count' then 1 else 0 end), count(*), 'late'
@@ -896,6 +953,7 @@ create policy tenantry_access_write on tenantry.usage_alert_levels for all to pu
 grant select on tenantry.metrics, tenantry.usage_accounts, tenantry.usage_zones, tenantry.usage_events, tenantry.usage_periods,
   tenantry.usage_key_periods, tenantry.usage_alert_levels, tenantry.usage_alerts, tenantry.usage_corrections to tenantry_app;
 grant insert, delete, update (levels) on tenantry.usage_alert_levels to tenantry_app;
-grant execute on function tenantry.count_usage(uuid[], uuid[], uuid[], text[], bigint[], integer[], text, integer[], numeric[], text[]),
+grant execute on function tenantry.count_usage(uuid[], uuid[], uuid[], text[], bigint[], integer[], text, integer[], numeric[], text[], boolean),
+  tenantry.open_usage(uuid[]),
   tenantry.correct_usage(text, text, numeric, text), tenantry.period_edges(text, text, timestamptz), tenantry.first_instant(text, timestamp),
   tenantry.usage_edges(uuid, text, timestamptz), tenantry.caller_reads_usage() to tenantry_app, tenantry_operator;

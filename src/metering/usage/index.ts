@@ -1,3 +1,3 @@
-export type { RecorderOptions } from './recorder.ts';
+export type { UsageOptions } from './recorder.ts';
 export * from './schema.ts';
 export { createUsage, type Usage } from './usage.ts';

@@ -6,7 +6,7 @@ import type { PlacedEvent } from './lanes.ts';
 import { refusalOf } from './refusals.ts';
 import type { UsageOutcome } from './schema.ts';
 
-export interface RecorderOptions {
+export interface UsageOptions {
   /** Events in one transaction, at most. Defaults to 1000. */
   readonly maxBatch?: number;
   /** Transactions at once. Defaults to 2: while one commits, the next is written. */
@@ -26,16 +26,20 @@ export interface Recorder {
   readonly pending: number;
 }
 
+/** After a duplicate more are likely: a client sends a day again. */
+const carefulFor = 20;
+
 interface Waiting {
   readonly event: PlacedEvent;
   readonly resolve: (outcome: UsageOutcome) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Many callers share one transaction; each is told after its commit. `send` answers with a letter per event, or nothing: all counted. */
+/** Many callers share one transaction; each is told after its commit. `send` is told whether ids are expected to be new, and
+ * answers with a letter per event, or nothing: all counted. */
 export function createRecorder(
-  send: (events: readonly PlacedEvent[]) => Promise<string>,
-  { maxBatch = 1000, maxFlushes = 2, maxPending = 100_000, patienceMs = 30_000 }: RecorderOptions = {},
+  send: (events: readonly PlacedEvent[], fresh: boolean) => Promise<string>,
+  { maxBatch = 1000, maxFlushes = 2, maxPending = 100_000, patienceMs = 30_000 }: UsageOptions = {},
 ): Recorder {
   let queue: Waiting[] = [];
   let taken = 0;
@@ -43,6 +47,8 @@ export function createRecorder(
   let flushes = 0;
   let scheduled = false;
   let closed = false;
+  /** Batches that are still sent with known ids in mind. */
+  let careful = 0;
   let idle: (() => void)[] = [];
 
   /** After the running turn of the event loop, so that its callers share a batch; outside of the caller's context. */
@@ -77,7 +83,12 @@ export function createRecorder(
   async function deliver(batch: readonly Waiting[], deadline: number): Promise<void> {
     for (let attempt = 0; ; attempt += 1) {
       try {
-        const answer = await send(batch.map(({ event }) => event));
+        const answer = await send(
+          batch.map(({ event }) => event),
+          attempt === 0 && careful === 0,
+        );
+        if (answer !== '') careful = carefulFor;
+        else if (careful > 0) careful -= 1;
         pending -= batch.length;
         settle(batch, answer);
         return;

@@ -2,9 +2,9 @@ import { currentTenant, withSystem } from '../../context/context.ts';
 import type { Kernel } from '../../database/kernel.ts';
 import { parseInput } from '../../directory/input.ts';
 import { TenantryError } from '../../errors.ts';
-import { countArguments, placeEvent } from './lanes.ts';
-import { correctUsage, countUsage } from './queries.ts';
-import { createRecorder, type RecorderOptions } from './recorder.ts';
+import { type CountArguments, countArguments, placeEvent } from './lanes.ts';
+import { correctUsage, countUsage, openUsage } from './queries.ts';
+import { createRecorder, type UsageOptions } from './recorder.ts';
 import { refusalOf } from './refusals.ts';
 import {
   type UsageAmendment,
@@ -34,9 +34,9 @@ export interface Usage {
   readonly pending: number;
 }
 
-export function createUsage(kernel: Kernel, options: RecorderOptions = {}): Usage {
+export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
   const recorder = createRecorder(
-    (events) => withSystem('usage', () => countUsage(kernel, countArguments(events))),
+    (events, fresh) => withSystem('usage', () => count(kernel, countArguments(events), fresh)),
     options,
   );
   async function correct(
@@ -65,7 +65,9 @@ export function createUsage(kernel: Kernel, options: RecorderOptions = {}): Usag
     async record(event, on) {
       const placed = placeEvent(currentTenant(), parseInput(usageEvent, event) as UsageEvent, Date.now());
       if (on === undefined) return recorder.add(placed);
-      const letter = (await countUsage(on, countArguments([placed]))) || 'c';
+      const batch = countArguments([placed]);
+      await openUsage(on, batch[0]);
+      const letter = (await countUsage(on, batch, false)) || 'c';
       if (letter === 'c') return 'counted';
       if (letter === 'd') return 'duplicate';
       throw refusalOf(letter, placed);
@@ -82,4 +84,13 @@ export function createUsage(kernel: Kernel, options: RecorderOptions = {}): Usag
       return recorder.pending;
     },
   };
+}
+
+async function count(kernel: Kernel, batch: CountArguments, fresh: boolean): Promise<string> {
+  for (let midnights = 0; ; midnights += 1) {
+    const answer = await countUsage(kernel, batch, fresh);
+    if (answer !== '!') return answer;
+    if (midnights > 2) throw new TenantryError('TNT_INTERNAL', 'An account of usage cannot be opened.');
+    await openUsage(kernel, batch[0]);
+  }
 }

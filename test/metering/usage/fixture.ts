@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import { withTenant } from '../../../src/context/index.ts';
 import { createKernel, type Kernel } from '../../../src/database/kernel.ts';
-import { createUsage, type RecorderOptions, type Usage } from '../../../src/metering/usage/index.ts';
+import { createUsage, type UsageOptions, type Usage } from '../../../src/metering/usage/index.ts';
 import { createPool, type TenantPool } from '../../../src/pool/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
@@ -14,7 +14,7 @@ export interface UsageFixture {
 }
 
 /** A database, the pool of the application's unprivileged login, and usage over it. */
-export function usageFixture(options: RecorderOptions = {}): UsageFixture {
+export function usageFixture(options: UsageOptions = {}): UsageFixture {
   const fixture = {} as { db: TestDatabase; pool: TenantPool; kernel: Kernel; usage: Usage };
   beforeAll(async () => {
     fixture.db = await createTestDatabase();

@@ -1,0 +1,235 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { withTenant } from '../src/context/index.ts';
+import { createKernel } from '../src/database/kernel.ts';
+import { createUsage } from '../src/metering/usage/index.ts';
+import { createPool } from '../src/pool/index.ts';
+import {
+  type BenchCase,
+  benchOptions,
+  benchServer,
+  concurrently,
+  finish,
+  interleave,
+  machine,
+  printTable,
+  ratio,
+} from './frame.ts';
+
+// Events counted per second by 16 concurrent callers, each told after the commit, on a server that waits for its disk.
+// - ours: usage.record through the pool as the application's login: unique by id, checked, counted by day and month, with alerts;
+//   each caller waits for each of its events (16 in flight), or sends 64 and waits for all (1,024 in flight).
+// - one UPDATE per event: the counter alone, which counts a retry twice.
+// - one transaction per event: the event under a unique key and the counter.
+// - the limit: the same events under the same unique key, and one counter, in ready-made batches of as many events as ours has
+//   in flight, as the owner of tables without policies: one prepared statement per batch and nothing else.
+
+const options = benchOptions();
+const rounds = Number(process.env['ROUNDS'] ?? (options.quick ? 5 : 15));
+const seconds = Number(process.env['SECONDS'] ?? (options.quick ? 0.6 : 1.5));
+const callers = 16;
+const burst = 64;
+const organizations = 100;
+
+const server = await benchServer({
+  fsync: 'on',
+  synchronous_commit: 'on',
+  full_page_writes: 'on',
+  max_wal_size: '8GB',
+});
+const admin = new pg.Client({ connectionString: server.adminUrl });
+const bare = new pg.Pool({ connectionString: server.adminUrl, max: callers });
+const pool = createPool({ connectionString: server.appUrl, max: 4 });
+const usage = createUsage(createKernel(pool));
+const acknowledged = { ours: 0, limit: 0 };
+try {
+  await admin.connect();
+  const { rows } = await admin.query<{ id: string }>(
+    `insert into tenantry.organizations (name, slug) select 'Organization ' || i, 'organization-' || i from generate_series(1, $1::int) i returning id`,
+    [organizations],
+  );
+  const tenants = rows.map(({ id }) => id);
+  const tenant = (i: number): string => tenants[i % organizations] as string;
+  await admin.query(`
+    create schema bare;
+    create table bare.events (tenant_id uuid not null, id text collate "C" not null, metric text collate "C" not null, namespace_id uuid,
+      quantity numeric not null, occurred_at timestamptz not null, received_at timestamptz not null default clock_timestamp(), primary key (tenant_id, id));
+    create table bare.counters (tenant_id uuid not null, metric text collate "C" not null, period_start timestamptz not null,
+      value numeric not null, events bigint not null, primary key (tenant_id, metric, period_start)) with (fillfactor = 50);
+    create table bare.updated (tenant_id uuid primary key, value bigint not null default 0) with (fillfactor = 50);
+    insert into bare.updated select id from tenantry.organizations`);
+
+  let serial = 0;
+  const record = (i: number): Promise<unknown> =>
+    withTenant({ tenantId: tenant(i) }, () => usage.record({ id: randomUUID(), metric: 'api_calls' }));
+
+  const insert = `with made as (
+      insert into bare.events (tenant_id, id, metric, quantity, occurred_at)
+      select t, i, m, q, o from unnest($1::uuid[], $2::text[], $3::text[], $4::numeric[], $5::timestamptz[]) x(t, i, m, q, o) order by t, i
+      on conflict do nothing returning tenant_id, metric, quantity, occurred_at)
+    insert into bare.counters as c select tenant_id, metric, date_trunc('month', occurred_at), sum(quantity), count(*) from made
+      group by 1, 2, 3 order by 1, 2, 3
+      on conflict (tenant_id, metric, period_start) do update set value = c.value + excluded.value, events = c.events + excluded.events`;
+  const madeBatch = (size: number): string[] => {
+    const all = Array.from({ length: size }, () => (serial += 1));
+    const now = new Date().toISOString();
+    return [
+      `{${all.map((i) => tenant(i)).join()}}`,
+      `{${all.map(() => randomUUID()).join()}}`,
+      `{${all.map(() => 'api_calls').join()}}`,
+      `{${all.map(() => 1).join()}}`,
+      `{${all.map(() => `"${now}"`).join()}}`,
+    ];
+  };
+  const batches = async (made: string[][], size: number, connections: number): Promise<void> => {
+    await concurrently(made.length, connections, (i) =>
+      bare.query({ name: 'batch', text: insert, values: made[i] as string[] }),
+    );
+    acknowledged.limit += made.length * size;
+  };
+
+  /** As many operations as take about `seconds`. */
+  async function sized(
+    name: string,
+    per: number,
+    run: (count: number) => Promise<void>,
+  ): Promise<(BenchCase & { prepare?: () => void }) | undefined> {
+    let count = per * 4;
+    for (;;) {
+      const before = performance.now();
+      await run(count);
+      const took = (performance.now() - before) / 1000;
+      if (took > 0.15) {
+        const operations = Math.max(per, Math.round((count * seconds) / took / per) * per);
+        return { name, operations, run: () => run(operations) };
+      }
+      count *= 4;
+    }
+  }
+  // made before the clock runs: the limit pays nothing for its batches
+  const limit = async (name: string, size: number, connections: number): Promise<BenchCase> => {
+    const probe = await sized(name, size, (count) =>
+      batches(
+        Array.from({ length: count / size }, () => madeBatch(size)),
+        size,
+        connections,
+      ),
+    );
+    const operations = probe?.operations ?? size;
+    const next = (): string[][] => Array.from({ length: operations / size }, () => madeBatch(size));
+    let made = next();
+    return {
+      name,
+      operations,
+      async run() {
+        const now = made;
+        await batches(now, size, connections);
+        setImmediate(() => {
+          made = next();
+        });
+      },
+    };
+  };
+  const ours = async (count: number): Promise<void> => {
+    await concurrently(count, callers, record);
+    acknowledged.ours += count;
+  };
+  const oursInBursts = async (count: number): Promise<void> => {
+    await concurrently(count / burst, callers, (i) =>
+      Promise.all(Array.from({ length: burst }, (_, j) => record(i * burst + j))),
+    );
+    acknowledged.ours += count;
+  };
+  const update = (count: number): Promise<void> =>
+    concurrently(count, callers, (i) =>
+      bare.query({
+        name: 'update',
+        text: 'update bare.updated set value = value + 1 where tenant_id = $1',
+        values: [tenant(i)],
+      }),
+    );
+  const transaction = (count: number): Promise<void> =>
+    concurrently(count, callers, (i) =>
+      bare.query({
+        name: 'single',
+        text: `with made as (insert into bare.events (tenant_id, id, metric, quantity, occurred_at) values ($1, $2, 'api_calls', 1, now())
+            on conflict do nothing returning tenant_id, metric, quantity, occurred_at)
+          insert into bare.counters as c select tenant_id, metric, date_trunc('month', occurred_at), quantity, 1 from made
+            on conflict (tenant_id, metric, period_start) do update set value = c.value + excluded.value, events = c.events + excluded.events`,
+        values: [tenant(i), randomUUID()],
+      }),
+    ).then(() => {
+      acknowledged.limit += count;
+    });
+
+  const names = {
+    ours: 'Tenantry, 16 in flight',
+    oursInBursts: 'Tenantry, 1,024 in flight',
+    limit: 'limit: batches of 16',
+    limitInBursts: 'limit: batches of 1,000',
+    update: 'one UPDATE per event',
+    transaction: 'one transaction per event',
+  };
+  const cases = [
+    await sized(names.ours, callers, ours),
+    await limit(names.limit, callers, 1),
+    await sized(names.oursInBursts, callers * burst, oursInBursts),
+    await limit(names.limitInBursts, 1000, 2),
+    await sized(names.update, callers, update),
+    await sized(names.transaction, callers, transaction),
+  ].filter((one) => one !== undefined);
+  const results = await interleave(cases, {
+    rounds,
+    warmup: 1,
+    ...(server.pid === undefined ? {} : { serverPid: server.pid }),
+  });
+  const of = (name: string) => {
+    const result = results.get(name);
+    if (result === undefined) throw new Error(name);
+    return result;
+  };
+
+  // every acknowledged event once, in the ledger and in the counters
+  const counted = await admin.query<{ ledger: string; months: string; days: string; bare: string; counters: string }>(`
+    select (select count(*) from tenantry.usage_events) as ledger,
+      (select sum(value) from tenantry.usage_periods where period = 'month') as months,
+      (select sum(value) from tenantry.usage_periods where period = 'day') as days,
+      (select count(*) from bare.events) as bare, (select sum(value) from bare.counters) as counters`);
+  const exact = counted.rows[0];
+  const numbers = [exact?.ledger, exact?.months, exact?.days].map(Number);
+  if (
+    numbers.some((number) => number !== acknowledged.ours) ||
+    Number(exact?.bare) !== acknowledged.limit ||
+    Number(exact?.counters) !== acknowledged.limit
+  ) {
+    throw new Error(`counts differ: ${JSON.stringify({ ...exact, acknowledged })}`);
+  }
+
+  printTable(
+    `Events counted, ${callers} callers, ${organizations} organizations, fsync on`,
+    ['', 'events/s', 'least', 'most', 'µs of processor'],
+    [...results.values()].map(({ name, rate, cpu }) => [name, rate.median, rate.min, rate.max, cpu.median]),
+  );
+  console.log(
+    `\nCounts are exact: ${acknowledged.ours.toLocaleString('en-US')} events acknowledged, in the ledger, in the days and in the months.`,
+  );
+  const single = ratio(of(names.ours), of(names.limit));
+  const bursts = ratio(of(names.oursInBursts), of(names.limitInBursts));
+  finish('usage', options, {
+    machine: machine(server),
+    lines: {
+      events_per_second: of(names.oursInBursts).rate.median,
+      update: ratio(of(names.ours), of(names.update)),
+      limit_16: single,
+      limit_1024: bursts,
+      limit: Math.min(single, bursts),
+    },
+    results: [...results.values()],
+  });
+} finally {
+  await usage.close();
+  await pool.end();
+  await bare.end();
+  await admin.end();
+  await server.stop();
+}

@@ -40,7 +40,13 @@ const clientId = 'tenantry';
 const clientSecret = 'client-secret-0123456789';
 
 /** A real OpenID provider over http on 127.0.0.1, with ways to fail. */
-export async function startLocalProvider(): Promise<LocalProvider> {
+export async function startLocalProvider({
+  refreshTokens = true,
+  revocation = true,
+}: {
+  refreshTokens?: boolean;
+  revocation?: boolean;
+} = {}): Promise<LocalProvider> {
   let handler: ((req: IncomingMessage, res: ServerResponse) => void) | undefined;
   const calls = new Map<string, number>();
   const secrets = new Set<string>([clientSecret]);
@@ -76,9 +82,9 @@ export async function startLocalProvider(): Promise<LocalProvider> {
     cookies: { keys: ['cookie-key'] },
     claims: { openid: ['sub'], email: ['email'] },
     scopes: ['openid', 'offline_access', 'email', 'mail.read', 'mail.send'],
-    features: { revocation: { enabled: true } },
+    features: { revocation: { enabled: revocation } },
     pkce: { required: () => true },
-    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    issueRefreshToken: async (_ctx, client) => refreshTokens && client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: () => state.rotate,
     ttl: {
       AccessToken: 3600,

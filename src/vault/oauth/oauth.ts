@@ -129,7 +129,9 @@ export function createOAuth(kernel: Kernel, options: OAuthOptions, { keys, audit
             before.connection.issuer === issuer &&
             before.connection.subject === (grant.subject ?? null);
           const kept =
-            same && grant.refreshToken === undefined ? await openRefreshToken(keys, tenantId, before) : undefined;
+            same && grant.refreshToken === undefined
+              ? await openRefreshToken(keys, tenantId, before).catch(lost)
+              : undefined;
           const id = before?.connection.id ?? (await newId(tx));
           const stored = await upsertToken(tx, tenantId, {
             id,
@@ -229,6 +231,12 @@ export function createOAuth(kernel: Kernel, options: OAuthOptions, { keys, audit
         refresh: (provider) => tokenOf({ provider }, true),
       }),
   };
+}
+
+/** A refresh token that does not open any more is none: the user is just giving a new consent. */
+function lost(error: unknown): undefined {
+  if (!(error instanceof TenantryError) || error.code !== 'TNT_SECRET_DAMAGED') throw error;
+  return undefined;
 }
 
 /** The state of a callback; given twice it is none. */

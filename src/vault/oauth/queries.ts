@@ -188,10 +188,14 @@ export interface NewState {
   readonly lifetimeSeconds: number;
 }
 
+/** A user has twenty ways open at most: the oldest gives way. */
 export async function insertState(kernel: Kernel, tenantId: string, state: NewState): Promise<void> {
   await kernel.query(
     `with gone as (
-       delete from tenantry.oauth_states s where s.tenant_id = $1::uuid and s.user_id = $3::uuid and s.expires_at <= clock_timestamp())
+       delete from tenantry.oauth_states s where s.tenant_id = $1::uuid and s.user_id = $3::uuid
+         and (s.expires_at <= clock_timestamp() or s.id not in (
+           select n.id from tenantry.oauth_states n where n.tenant_id = $1::uuid and n.user_id = $3::uuid
+           order by n.created_at desc limit 19)))
      insert into tenantry.oauth_states
        (tenant_id, id, user_id, state_hash, provider, issuer, checks, redirect_uri, return_to, scopes, expires_at)
      values ($1::uuid, $2::uuid, $3::uuid, $4::bytea, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text[],

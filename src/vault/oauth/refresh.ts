@@ -21,6 +21,8 @@ const final = new Set([
   'login_required',
   'consent_required',
   'account_selection_required',
+  'no_refresh_token',
+  'subject_changed',
 ]);
 
 interface Connected {
@@ -62,7 +64,7 @@ export function createRefresher(
     return keys.sealing(tenantId, async (sealer) => {
       let answered: Answered | undefined;
       const attempt = async (tx: Kernel): Promise<Outcome> => {
-        await tx.query("select set_config('lock_timeout', $1, true)", [`${(timeoutSeconds + 5) * 1000}ms`]);
+        await holdLock(tx, 2 * timeoutSeconds + 1); // reading the provider's configuration, and asking it
         // while the token of before is still good nobody needs to wait for the one who fetches the next
         const mayPass = !force && answered === undefined && seen.secondsLeft > timeoutSeconds;
         const row = await selectToken(
@@ -78,7 +80,7 @@ export function createRefresher(
           if (known !== undefined) return known;
           answered = await ask(row, provider);
         }
-        return settle(tx, tenantId, sealer, row, answered);
+        return settle(tx, tenantId, sealer, row, answered, force);
       };
       const outcome = await withRetries(
         () => kernel.transaction(attempt),
@@ -86,7 +88,7 @@ export function createRefresher(
       ).catch(async (error: unknown): Promise<Outcome> => {
         if (sqlStateOf(error) !== '55P03') throw error;
         const row = await selectToken(kernel, tenantId, userId, connected.provider); // another process takes too long
-        return row !== null && row.secondsLeft > 0
+        return row !== null && row.secondsLeft > 0 && !force
           ? { row }
           : { error: unavailable(connected.provider, 'locked', row) };
       });
@@ -102,7 +104,7 @@ export function createRefresher(
     const untouched = row.refreshToken === seen.refreshToken && row.accessToken === seen.accessToken;
     if (force ? !untouched : row.secondsLeft > marginSeconds) return { row };
     if (row.secondsToRetry <= 0) return undefined;
-    return row.secondsLeft > 0 ? { row } : { error: unavailable(provider, failure, row) };
+    return row.secondsLeft > 0 && !force ? { row } : { error: unavailable(provider, failure, row) };
   }
 
   /** One call of the provider. Its answer is data: the transaction around it may be tried again, the call may not. */
@@ -111,7 +113,12 @@ export function createRefresher(
     const asked = { used: row.refreshToken, kept: refreshToken };
     if (refreshToken === undefined) return { ...asked, refusal: 'no_refresh_token' };
     try {
-      return { ...asked, grant: await client.refresh(provider, refreshToken) };
+      const grant = await client.refresh(provider, refreshToken);
+      // what is refreshed speaks for the same person (OpenID Connect Core, section 12.2)
+      const { subject } = row.connection;
+      if (grant.subject !== undefined && subject !== null && grant.subject !== subject)
+        return { ...asked, refusal: 'subject_changed' };
+      return { ...asked, grant };
     } catch (error) {
       if (error instanceof ProviderRefusal) return { ...asked, refusal: error.reason };
       if (error instanceof TenantryError && error.code === 'TNT_OAUTH_ADDRESS_REFUSED')
@@ -126,6 +133,7 @@ export function createRefresher(
     sealer: Sealer,
     row: TokenRow,
     answered: Answered,
+    force: boolean,
   ): Promise<Outcome> {
     const { id, provider } = row.connection;
     // Tried again after a lost connection, the row may hold what another process was given meanwhile: that is the newer
@@ -138,8 +146,8 @@ export function createRefresher(
       const stored = await updateRefreshed(tx, tenantId, id, row.refreshToken, { ...grant, ...sealed });
       return stored === null ? { error: notConnected(provider) } : { row: stored };
     }
-    if (final.has(answered.refusal) || answered.refusal === 'no_refresh_token') {
-      if (row.secondsLeft > 0 && answered.refusal === 'no_refresh_token') return { row };
+    if (final.has(answered.refusal)) {
+      if (row.secondsLeft > 0 && !force && answered.refusal === 'no_refresh_token') return { row };
       await updateNeedsConsent(tx, tenantId, id, row.refreshToken, answered.refusal);
       return { error: consentNeeded(provider, answered.refusal) };
     }
@@ -152,7 +160,7 @@ export function createRefresher(
       pauseSeconds(row.connection.failures),
     );
     const left = failed ?? row;
-    return left.secondsLeft > 0 ? { row: left } : { error: unavailable(provider, answered.refusal, left) };
+    return left.secondsLeft > 0 && !force ? { row: left } : { error: unavailable(provider, answered.refusal, left) };
   }
 
   async function from(
@@ -175,7 +183,7 @@ export function createRefresher(
       if (seen === null) throw notConnected(provider);
       if (seen.connection.status === 'needs_consent') throw consentNeeded(provider, seen.connection.failure);
       if (!force && seen.secondsLeft > marginSeconds) return seen;
-      const key = `${tenantId}/${seen.connection.id}`;
+      const key = `${tenantId}/${seen.connection.id}/${String(force)}`;
       let running = underWay.get(key);
       if (running === undefined) {
         running = from(connected, resolve, seen, force).finally(() => underWay.delete(key));
@@ -184,6 +192,14 @@ export function createRefresher(
       return running;
     },
   };
+}
+
+/** Nobody waits for ever, and a server that ends idle transactions does not end this one, which waits for the provider. */
+async function holdLock(tx: Kernel, seconds: number): Promise<void> {
+  await tx.query(
+    `select set_config('lock_timeout', $1::text, true), set_config('idle_in_transaction_session_timeout', $1::text, true)`,
+    [`${Math.ceil(seconds * 1000)}ms`],
+  );
 }
 
 /** What the provider said to one refresh token: its ciphertext, which tells whether the row is as it was, and itself. */

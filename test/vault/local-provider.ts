@@ -58,9 +58,9 @@ export async function startLocalProvider({
     const path = new URL(req.url ?? '/', 'http://x').pathname;
     calls.set(path, (calls.get(path) ?? 0) + 1);
     const fault = faults.get(path);
-    if (fault === 'cut') return void req.socket.destroy();
-    if (fault === 'hang') return undefined;
-    if (typeof fault === 'number') return void res.writeHead(fault, { 'content-type': 'text/html' }).end('<h1>no</h1>');
+    if (fault === 'cut') req.socket.destroy();
+    else if (typeof fault === 'number') res.writeHead(fault, { 'content-type': 'text/html' }).end('<h1>no</h1>');
+    if (fault !== undefined && fault !== 'lost answer') return; // 'hang': nothing at all
     if (fault === 'lost answer') res.end = () => (req.socket.destroy(), res);
     setTimeout(() => handler?.(req, res), path === '/token' ? state.delayMs : 0);
   });

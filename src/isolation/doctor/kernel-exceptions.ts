@@ -4,8 +4,10 @@ export const kernelExceptions: Readonly<Record<string, string>> = {
     'The token comes before any tenant; it holds 256 random bits, so a collision tells nothing.',
   'TD023:tenantry.oauth_states:oauth_states_state_hash_key':
     'The callback comes before the tenant is known; 256 random bits, so a collision tells nothing.',
-  'TD032:tenantry.oauth_states:oauth_states_expires_at_idx': 'Maintenance goes over every organization, as an operator.',
-  'TD032:tenantry.oauth_tokens:oauth_tokens_expires_at_idx': 'Maintenance goes over every organization, as an operator.',
+  'TD032:tenantry.oauth_states:oauth_states_expires_at_idx':
+    'Maintenance goes over every organization, as an operator.',
+  'TD032:tenantry.oauth_tokens:oauth_tokens_expires_at_idx':
+    'Maintenance goes over every organization, as an operator.',
   'TD032:tenantry.oauth_revocations:oauth_revocations_next_attempt_at_idx':
     'Maintenance goes over every organization, as an operator.',
 };

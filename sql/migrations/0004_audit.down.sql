@@ -5,4 +5,4 @@ drop table tenantry.operator_log, tenantry.audit_checkpoints, tenantry.audit_pen
 drop function tenantry.audit_bytes(tenantry.audit_log), tenantry.chain_audit(), tenantry.audit_field(bytea), tenantry.audit_head(),
   tenantry.audit_maintain(int), tenantry.audit_stray_months(), tenantry.audit_prepare_partition(text);
 drop table tenantry.audit_log, tenantry.tenant_heads;
-drop function tenantry.refuse_audit_change(), tenantry.refuse_log_change(), tenantry.route_audit_entry(), tenantry.audit_actor();
+drop function tenantry.refuse_audit_change(), tenantry.refuse_log_change(), tenantry.route_audit_entry(), tenantry.audit_actor(), tenantry.caller_may(text);

@@ -1,6 +1,14 @@
 -- Append-only: what happened, in which tenant, workspace and resource, by whom. Partitioned by month; per tenant numbered without
 -- gaps and chained by hashes, so that what was edited, removed or put in between shows.
 
+-- For functions that check for themselves: the member's permission, or the hand of an operator, whom no policy holds.
+create function tenantry.caller_may(p_permission text) returns boolean language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return tenantry.caller_can(p_permission) or pg_has_role(session_user, 'tenantry_owner', 'member');
+end $$;
+grant execute on function tenantry.caller_may(text) to tenantry_app, tenantry_operator;
+
 -- ── the ends of a tenant's ordered lists ────────────────────────────────────────────────────────────────────────────
 
 -- Locked at commit, and only for as long as a commit takes: whoever adds to a tenant's order takes turns here.
@@ -286,7 +294,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
   t uuid := tenantry.current_tenant();
 begin
-  if not tenantry.caller_can('audit.read') then
+  if not tenantry.caller_may('audit.read') then
     raise exception 'audit.read is needed' using errcode = '42501';
   end if;
   select coalesce(h.audit_seq, 0), h.audit_hash, h.audit_at, (select count(*) from tenantry.audit_pending p where p.tenant_id = t),

@@ -373,7 +373,7 @@ declare
   t uuid := tenantry.current_tenant();
   v_count bigint := 0;
 begin
-  if not tenantry.caller_can('webhooks.write') then
+  if not tenantry.caller_may('webhooks.write') then
     raise exception 'webhooks.write is needed' using errcode = '42501';
   end if;
   perform from tenantry.outbox_queues q where q.tenant_id = t and q.id = p_queue for no key update;

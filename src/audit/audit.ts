@@ -4,11 +4,11 @@ import type { Queryable } from '../database/sql.ts';
 import { parseInput } from '../directory/input.ts';
 import { decodeTimeCursor, encodeCursor, type Page, pageOf } from '../directory/page.ts';
 import { write } from '../directory/write-error.ts';
-import { callerCan } from '../directory/queries/access.ts';
 import { TenantryError } from '../errors.ts';
 import { type AuditCheckpoint, createSigner, type KeyInput, trustedKeys } from './checkpoint.ts';
 import { csvHeader, csvLine, jsonLine, parseCheckpoint } from './export.ts';
 import {
+  callerMay,
   insertAuditEntry,
   insertCheckpoint,
   insertOperatorEntry,
@@ -115,7 +115,7 @@ export function createAudit(
   };
   const assertMayRead = async (): Promise<string> => {
     const { tenantId } = currentTenant();
-    if (await callerCan(kernel, 'audit.read')) return tenantId;
+    if (await callerMay(kernel, 'audit.read')) return tenantId;
     throw new TenantryError('TNT_FORBIDDEN', 'This context lacks the permission audit.read.', {
       details: { permission: 'audit.read' },
     });

@@ -13,3 +13,4 @@ export type { RetainedMonth } from './retention.ts';
 export * from './schema.ts';
 export type { AuditLogger, SpanLike, TraceLike } from './telemetry.ts';
 export type { AuditReport } from './verify.ts';
+export { type AuditWatch, createAuditWatch, type WatchedTable, type WatchOptions } from './watch.ts';

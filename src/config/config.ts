@@ -60,6 +60,19 @@ export const configSchema = z.strictObject({
         .default([]),
     })
     .prefault({}),
+  /** Where `tenantry webhooks …` may send. */
+  webhooks: z
+    .strictObject({
+      /** Private addresses that are allowed: all, or these networks (`10.1.0.0/16`). Defaults to none. */
+      allowPrivate: z.union([z.boolean(), z.array(z.string().min(1))]).default(false),
+      /** Whether plain http is allowed. Defaults to false. */
+      allowHttp: z.boolean().default(false),
+      /** Until the whole answer is there. Milliseconds, defaults to 15,000. */
+      timeoutMs: z.int().min(100).max(120_000).default(15_000),
+      /** An endpoint that fails for this long is disabled. Hours, defaults to 120. */
+      disableAfterHours: z.number().min(1).max(10_000).default(120),
+    })
+    .prefault({}),
   doctor: z
     .strictObject({
       /** Findings that are known: by key, with a reason and a last day (YYYY-MM-DD). */

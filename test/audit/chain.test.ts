@@ -273,8 +273,13 @@ describe('reading', () => {
     const a = await withEntries(1);
     const userId = await a.member();
     await a.as(userId, async () => {
-      for (const call of [audit.verify(), audit.checkpoint(), audit.checkpoints(), collect(audit.export())]) {
-        await expect(call).rejects.toMatchObject({ code: 'TNT_FORBIDDEN' });
+      for (const call of [
+        () => audit.verify(),
+        () => audit.checkpoint(),
+        () => audit.checkpoints(),
+        () => collect(audit.export()),
+      ]) {
+        await expect(call()).rejects.toMatchObject({ code: 'TNT_FORBIDDEN' });
       }
       for (const text of [
         'select * from tenantry.audit_head()',

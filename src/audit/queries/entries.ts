@@ -164,3 +164,9 @@ export async function selectCheckpoints(kernel: Kernel, tenantId: string): Promi
     [tenantId],
   );
 }
+
+/** By permission, or by the hand of an operator. */
+export async function callerMay(kernel: Kernel, permission: string): Promise<boolean> {
+  const [row] = await kernel.query<{ may: boolean }>('select tenantry.caller_may($1::text) as may', [permission]);
+  return row?.may === true;
+}

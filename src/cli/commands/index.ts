@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts';
 import { adoptCommands } from './adopt/index.ts';
+import { auditCommands } from './audit/index.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
@@ -11,7 +12,9 @@ import { organizationCommands } from './organizations.ts';
 import { protectCommand } from './protect.ts';
 import { seedCommand } from './seed.ts';
 import { serveCommand } from './serve.ts';
+import { usageCommands } from './usage/index.ts';
 import { vaultCommands } from './vault/index.ts';
+import { webhookCommands } from './webhooks/index.ts';
 
 /** Every command, in the order of the help page. */
 export const commands: readonly Command[] = [
@@ -24,7 +27,10 @@ export const commands: readonly Command[] = [
   explainCommand,
   ...adoptCommands,
   ...keyCommands,
+  ...usageCommands,
   ...vaultCommands,
+  ...webhookCommands,
+  ...auditCommands,
   doctorCommand,
   serveCommand,
   demoCommand,

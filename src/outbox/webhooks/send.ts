@@ -34,18 +34,34 @@ export async function post(
   signal: AbortSignal,
   options: SendOptions = {},
 ): Promise<Answer> {
-  const { timeoutMs = 15_000, maxResponseBytes = 65_536, ca } = options;
+  const { timeoutMs = 15_000 } = options;
   const url = webhookUrl(target, options);
   const timeout = AbortSignal.timeout(timeoutMs);
   const until = AbortSignal.any([signal, timeout]);
-  const [address = ''] = await orAbort(checkedAddresses(url, options), until);
-  const answer = new Promise<Answer>((resolve, reject) => {
+  try {
+    const [address = ''] = await orAbort(checkedAddresses(url, options), until);
+    return await exchange(url, address, headers, body, until, options);
+  } catch (error) {
+    if (timeout.aborted) throw new Error(`no answer within ${timeoutMs} ms`, { cause: error });
+    throw error;
+  }
+}
+
+function exchange(
+  url: URL,
+  address: string,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+  signal: AbortSignal,
+  { maxResponseBytes = 65_536, ca }: SendOptions,
+): Promise<Answer> {
+  return new Promise<Answer>((resolve, reject) => {
     const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
       method: 'POST',
       headers: { ...headers, 'content-length': String(Buffer.byteLength(body)) },
       lookup: fixedLookup(address),
       agent: false,
-      signal: until,
+      signal,
       maxHeaderSize: 16_384,
       ...(ca === undefined ? {} : { ca }),
     });
@@ -74,12 +90,6 @@ export async function post(
     });
     request.end(body);
   });
-  try {
-    return await answer;
-  } catch (error) {
-    if (timeout.aborted) throw new Error(`no answer within ${timeoutMs} ms`, { cause: error });
-    throw error;
-  }
 }
 
 /** Node resolves through this and gets what was checked, whatever the name says by now. */

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Audit } from '../../audit/index.ts';
+import { callerMay } from '../../audit/queries/entries.ts';
 import { currentTenant, withTenant } from '../../context/index.ts';
 import type { Kernel } from '../../database/kernel.ts';
 import { inserted, orForbidden } from '../../directory/forbidden.ts';
 import { parseInput } from '../../directory/input.ts';
 import { decodeCursor, decodeTimeCursor, encodeCursor, type Page, pageOf } from '../../directory/page.ts';
-import { callerCan } from '../../directory/queries/access.ts';
 import { isId } from '../../directory/schema.ts';
 import { write } from '../../directory/write-error.ts';
 import { TenantryError } from '../../errors.ts';
@@ -88,7 +88,7 @@ export function createWebhooks(
 ): Webhooks {
   const tenant = (): string => currentTenant().tenantId;
   const assertMay = async (permission: 'webhooks.read' | 'webhooks.write'): Promise<void> => {
-    if (await callerCan(kernel, permission)) return;
+    if (await callerMay(kernel, permission)) return;
     throw new TenantryError('TNT_FORBIDDEN', `This context lacks the permission ${permission}.`, {
       details: { permission },
     });

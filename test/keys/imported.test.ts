@@ -44,10 +44,7 @@ describe('B7 C5 keys that were made elsewhere', () => {
   it('are known at once in processes that had asked for them before', async () => {
     const key = unique('asked-before-import');
     const other = f.another();
-    await eventually(async () => {
-      expect(await refusalOf(other.keys.verify(key))).toBe('TNT_KEY_INVALID');
-      return (other.keys as unknown as { verify: unknown }) !== undefined;
-    });
+    for (let i = 0; i < 3; i += 1) expect(await refusalOf(other.keys.verify(key))).toBe('TNT_KEY_INVALID');
     await importAs({ key });
     await eventually(async () => (await refusalOf(other.keys.verify(key))) === 'accepted');
   });

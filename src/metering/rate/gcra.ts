@@ -60,8 +60,17 @@ export function stateOf(cell: Cell, ahead: number, taken: boolean): RateState {
   };
 }
 
+/** The decision about one limit alone. */
+export function decisionOfOne(cell: Cell, ahead: number, taken: boolean): RateDecision {
+  const state = stateOf(cell, ahead, taken);
+  const { key, rate, limit, remaining, resetMs, retryAfterMs } = state;
+  return { key, rate, allowed: taken, limit, remaining, resetMs, retryAfterMs, states: [state] };
+}
+
 /** The decision of all: refused by the limit that takes longest, else the one with least left. */
 export function decisionOf(cells: readonly Cell[], ahead: readonly number[], taken: boolean): RateDecision {
+  const [only] = cells;
+  if (only !== undefined && cells.length === 1) return decisionOfOne(only, ahead[0] ?? 0, taken);
   const states = cells.map((cell, i) => stateOf(cell, ahead[i] ?? 0, taken));
   const tightest = states.reduce((a, b) =>
     (taken ? b.remaining < a.remaining : b.retryAfterMs > a.retryAfterMs) ? b : a,

@@ -1,5 +1,5 @@
-import { type Cell, cellsOf, decisionOf, isAllowed } from './gcra.ts';
-import type { RateLimiter } from './types.ts';
+import { type Cell, cellOf, cellsOf, decisionOf, decisionOfOne, isAllowed } from './gcra.ts';
+import type { RateDecision, RateLimiter, RateRequest } from './types.ts';
 
 export interface MemoryRateLimiterOptions {
   /** Keys that are kept at most; beyond, those nearest to rest go first. Defaults to 100,000. */
@@ -48,8 +48,24 @@ export function createMemoryRateLimiter(options: MemoryRateLimiterOptions = {}):
 
   const aheadOf = ({ key }: Cell, at: number): number => Math.max((arrivals.get(key) ?? 0) - at, 0);
 
+  /** Most requests have one limit. */
+  function takeOne(request: RateRequest): RateDecision {
+    const cell = cellOf(request);
+    const at = now();
+    const known = arrivals.get(cell.key);
+    const ahead = known === undefined || known < at ? 0 : known - at;
+    if (!isAllowed(cell, ahead)) return decisionOfOne(cell, ahead, false);
+    if (cell.cost === 0) return decisionOfOne(cell, ahead, true);
+    const next = ahead + cell.cost * cell.step;
+    if (known === undefined) makeRoom(at);
+    arrivals.set(cell.key, at + next);
+    return decisionOfOne(cell, next, true);
+  }
+
   return {
     async take(requests) {
+      const [only] = requests;
+      if (only !== undefined && requests.length === 1) return takeOne(only);
       const cells = cellsOf(requests);
       const at = now();
       const ahead = cells.map((cell) => aheadOf(cell, at));

@@ -2,8 +2,9 @@ import type { UsageFacts } from './data-facts.ts';
 import type { RowDecisions, TableRule } from './decisions/types.ts';
 import { type Draft, draft, hasTenant } from './drafts.ts';
 import { settleFamilies } from './families.ts';
-import { describeRoute, groupBy, labelsOf, routesToRoot } from './graph.ts';
+import { describeRoute, labelsOf, routesToRoot } from './graph.ts';
 import type { ForeignKey, Inspection, TableFacts, TableName } from './inspection.ts';
+import { keysOf } from './lookups.ts';
 import type { UniqueDecisions } from './uniques/judge.ts';
 import { chooseWays } from './ways.ts';
 
@@ -92,7 +93,6 @@ function classifyByRoot(
   const held = decisions.query === undefined ? {} : (decisions.keys ?? {});
   const roots = new Set(decisions.query === undefined ? [root] : Object.keys(held));
   const routes = routesToRoot(inspection, roots);
-  const keysOf = groupBy(inspection.foreignKeys, (key) => key.table);
   const chosen = new Map<TableName, readonly ForeignKey[]>();
   for (const { name } of inspection.tables) {
     const ways = chooseWays(inspection, roots, routes, name, decisions.tables?.[name]?.via);
@@ -114,7 +114,13 @@ function classifyByRoot(
               reason: `${held[name].join(', ')} holds the key of its organization`,
             })
           : via.length > 0
-            ? ownedDraft(table, keysOf.get(name) ?? [], via, routes.get(name)?.nullable ?? false, firstKeys)
+            ? ownedDraft(
+                table,
+                keysOf(inspection.foreignKeys, name),
+                via,
+                routes.get(name)?.nullable ?? false,
+                firstKeys,
+              )
             : withoutRoute(table, root, usage);
     // what a person wrote as it was proposed keeps its reason, so that a file that is planned again stays as it is
     const wanted = roots.has(name) ? undefined : decisions.tables?.[name]?.via;
@@ -279,8 +285,8 @@ function withChecks(inspection: Inspection, drafts: readonly Draft[]): Classific
   return drafts.map((d) => ({
     ...d,
     checks: hasTenant(d.class)
-      ? inspection.foreignKeys.filter(
-          (key) => key.table === d.table && hasTenant(classOf.get(key.parent)) && !d.via.includes(key),
+      ? keysOf(inspection.foreignKeys, d.table).filter(
+          (key) => hasTenant(classOf.get(key.parent)) && !d.via.includes(key),
         )
       : [],
   }));

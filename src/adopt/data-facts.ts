@@ -1,6 +1,7 @@
 import { ident, type Queryable } from '../database/sql.ts';
 import { type Classification, classifyTables, type Decisions, hasTenant } from './classify.ts';
 import type { ForeignKey, Inspection, TableName } from './inspection.ts';
+import { keysTo } from './lookups.ts';
 import { organizationKeys } from './roots.ts';
 import { createAliases, type TenantGraph, tenantOfRow } from './tenant-sql.ts';
 
@@ -61,7 +62,7 @@ function usageRelation(
   seen: ReadonlySet<TableName>,
 ): UsageRelation | undefined {
   if (seen.size >= deepest) return undefined;
-  const incoming = inspection.foreignKeys.filter((key) => key.parent === table && key.table !== table);
+  const incoming = keysTo(inspection.foreignKeys, table).filter((key) => key.table !== table);
   const columns = incoming[0]?.parentColumns;
   if (columns === undefined) return undefined;
   const parts = incoming

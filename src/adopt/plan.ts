@@ -6,6 +6,7 @@ import { mayQuarantine } from './decisions/rule.ts';
 import { keyColumns, labelsOf } from './graph.ts';
 import type { Inspection, TableFacts, TableName } from './inspection.ts';
 import type { OrganizationKeys } from './key-text.ts';
+import { factsOf, isInherited, keysOf } from './lookups.ts';
 import type { MembershipDecisions } from './memberships/types.ts';
 import type { FoundReference, Plan, ReferenceDecision, Required, TablePlan, UniquePlan } from './plan-types.ts';
 import { withReferences } from './references/confirm.ts';
@@ -61,11 +62,11 @@ export function planAdoption(
       leaves: facts.kind === 'partitioned' ? facts.partitions : [facts.name],
       primaryKey: facts.primaryKey,
       inherits: facts.inherits.filter((parent) => order.includes(parent)),
-      inherited: inspection.tables.some((other) => other.inherits.includes(facts.name)),
+      inherited: isInherited(inspection, facts.name),
       generated: generatedKeys(classification, facts),
       known: hasTenant(classification.class)
         ? []
-        : inspection.foreignKeys.filter((key) => key.table === facts.name && withTenant.has(key.parent)),
+        : keysOf(inspection.foreignKeys, facts.name).filter((key) => withTenant.has(key.parent)),
       rows: facts.rows,
       required: required.get(facts.name) ?? 'at once',
       uniques: uniquesOf(inspection, facts, classification, decisions.tables?.[facts.name]?.uniques),
@@ -136,12 +137,12 @@ function refuseContradictions(
     throw new TenantryError('TNT_PLAN_INVALID', message);
   };
   for (const [table, decision] of Object.entries(decisions.tables ?? {})) {
-    const keys = labelsOf(inspection.foreignKeys.filter((key) => key.table === table));
+    const keys = labelsOf(keysOf(inspection.foreignKeys, table));
     const unknown = decision.via?.find((label) => !keys.includes(label));
     if (unknown !== undefined) fail(`Table ${table} has no foreign key on (${unknown}): see its "via".`);
   }
   for (const { table, class: kind, via, rule } of classes) {
-    const facts = inspection.tables.find((t) => t.name === table);
+    const facts = factsOf(inspection, table);
     if (hasTenant(kind) && facts?.columns.some((c) => c.name === column) === true) {
       fail(`Table ${table} already has a column ${column}: choose another name for tenant.column.`);
     }
@@ -192,7 +193,7 @@ function reaches(byName: ReadonlyMap<TableName, Classification>, from: TableName
 /** Tables whose rows may wait for a tenant: a key may come before its organization, or be null. */
 function withoutPromise(inspection: Inspection, { query }: PlanDecisions, keys: OrganizationKeys): Set<TableName> {
   const mayBeNull = (table: TableName, name: string): boolean =>
-    inspection.tables.find((t) => t.name === table)?.columns.find((c) => c.name === name)?.notNull !== true;
+    factsOf(inspection, table)?.columns.find((c) => c.name === name)?.notNull !== true;
   return new Set(
     Object.entries(keys).flatMap(([table, held]) =>
       query !== undefined || held.some(({ name }) => mayBeNull(table, name)) ? [table] : [],

@@ -1,5 +1,6 @@
 import { keyLabel, labelsOf, type Route } from './graph.ts';
 import type { ForeignKey, Inspection, TableName } from './inspection.ts';
+import { keysOf } from './lookups.ts';
 
 /**
  * The keys by which a table gets its tenant, in the order in which they count: those that a person named, else the cheapest. The
@@ -12,7 +13,7 @@ export function chooseWays(
   table: TableName,
   wanted: readonly string[] | undefined,
 ): ForeignKey[] {
-  const keys = inspection.foreignKeys.filter((key) => key.table === table);
+  const keys = keysOf(inspection.foreignKeys, table);
   const costOf = (name: TableName): number => (roots.has(name) ? 0 : (routes.get(name)?.cost ?? Infinity));
   const leads = (key: ForeignKey): boolean => costOf(key.parent) < Infinity;
   const ofLabel = (label: string): ForeignKey[] => {
@@ -45,7 +46,7 @@ function leadsBack(inspection: Inspection, key: ForeignKey): boolean {
   const seen = new Set<TableName>([key.parent]);
   for (const name of seen) {
     if (name === key.table) return true;
-    for (const next of inspection.foreignKeys) if (next.table === name && next.parent !== name) seen.add(next.parent);
+    for (const next of keysOf(inspection.foreignKeys, name)) if (next.parent !== name) seen.add(next.parent);
   }
   return false;
 }

@@ -1,5 +1,6 @@
 import { ident, literal } from '../../database/sql.ts';
 import type { TableName } from '../inspection.ts';
+import { once } from '../lookups.ts';
 import { organizationOfKey } from '../key-text.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import { orphansFunction } from '../steps/names.ts';
@@ -14,9 +15,11 @@ import {
 import { withoutRule } from './apply-rule.ts';
 import { organizationSlug, rowText } from './rule.ts';
 
+const nodesOf = once((tables: readonly TablePlan[]) => new Map(tables.map((table) => [table.table, table])));
+
 /** The graph of a plan whose tables have their columns, and the organization that takes a table's orphans. */
 export function columnGraph(plan: Pick<Plan, 'tables' | 'keys' | 'mapping' | 'root' | 'column'>): TenantGraph {
-  const nodes = new Map(plan.tables.map((t) => [t.table, t]));
+  const nodes = nodesOf(plan.tables);
   const filled = (name: TableName): boolean =>
     name === plan.root?.table || (nodes.get(name)?.rule?.usedBy.length ?? 0) > 0;
   return {

@@ -1,6 +1,7 @@
 import { TenantryError } from '../../errors.ts';
 import { type Classification, type Decisions, hasTenant } from '../classify.ts';
 import type { ForeignKey, Inspection, TableName } from '../inspection.ts';
+import { factsOf, keysTo, once } from '../lookups.ts';
 import { resolveDecisions } from './resolve.ts';
 import type { RowDecisions } from './types.ts';
 
@@ -16,7 +17,7 @@ export function withRules(
   return classes.map((classification) => {
     const { table, class: kind, via, checks } = classification;
     const decided = decidedFor(table);
-    const facts = inspection.tables.find((t) => t.name === table);
+    const facts = factsOf(inspection, table);
     if (!hasTenant(kind) || facts === undefined) {
       if (kind !== 'undecided') refuseWithoutTenant(table, kind, decided);
       return classification;
@@ -70,10 +71,12 @@ function usedBy(
   return result;
 }
 
+const classesOf = once((classes: readonly Classification[]) => new Map(classes.map((c) => [c.table, c.class])));
+
 function incoming(inspection: Inspection, classes: readonly Classification[], table: TableName): ForeignKey[] {
-  const classOf = new Map(classes.map((c) => [c.table, c.class]));
-  return inspection.foreignKeys.filter(
-    (key) => key.parent === table && key.table !== table && key.when === undefined && hasTenant(classOf.get(key.table)),
+  const classOf = classesOf(classes);
+  return keysTo(inspection.foreignKeys, table).filter(
+    (key) => key.table !== table && key.when === undefined && hasTenant(classOf.get(key.table)),
   );
 }
 

@@ -1,23 +1,36 @@
+import { groupBy } from '../graph.ts';
 import type { TableName } from '../inspection.ts';
+import { once } from '../lookups.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import { mayQuarantine } from './rule.ts';
 
-/** True when rows of the table stay without a tenant because what they hang on is in quarantine. */
-export function followsQuarantine(
-  plan: Pick<Plan, 'tables' | 'keys' | 'mapping'>,
-  table: TablePlan,
-  seen: ReadonlySet<TableName> = new Set(),
-): boolean {
-  return table.via.some((key) => {
-    const parent = plan.tables.find((t) => t.table === key.parent);
-    if (parent === undefined || parent.class === 'root' || seen.has(parent.table)) return false;
-    return mayWait(plan, parent) || followsQuarantine(plan, parent, new Set([...seen, table.table]));
-  });
-}
+type PlanOfTables = Pick<Plan, 'tables' | 'keys' | 'mapping'>;
+
+const childrenOf = once((tables: readonly TablePlan[]) =>
+  groupBy(
+    tables.flatMap((table) => table.via.map((key) => ({ table, parent: key.parent }))),
+    ({ parent }) => parent,
+  ),
+);
+const waiting = new WeakMap<readonly TablePlan[], ReadonlySet<TableName>>();
 
 /** True when a decision lets rows of the table be without a tenant: its own, or one about what it hangs on. */
-export function mayBeWithout(plan: Pick<Plan, 'tables' | 'keys' | 'mapping'>, table: TablePlan): boolean {
-  return table.class !== 'root' && (mayWait(plan, table) || followsQuarantine(plan, table));
+export function mayBeWithout(plan: PlanOfTables, table: TablePlan): boolean {
+  const known = waiting.get(plan.tables) ?? findWaiting(plan);
+  waiting.set(plan.tables, known);
+  return known.has(table.table);
+}
+
+/** Tables whose own decisions let rows wait, and whatever hangs on them; a root's rows always have their tenant. */
+function findWaiting(plan: PlanOfTables): Set<TableName> {
+  const children = childrenOf(plan.tables);
+  const found = new Set(
+    plan.tables.filter((table) => table.class !== 'root' && mayWait(plan, table)).map((table) => table.table),
+  );
+  // a set hands out what is added while it is walked
+  for (const name of found)
+    for (const { table } of children.get(name) ?? []) if (table.class !== 'root') found.add(table.table);
+  return found;
 }
 
 /** By its own decisions, or because its key may come before its organization. */

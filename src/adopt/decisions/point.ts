@@ -1,5 +1,6 @@
 import { ident, type Statement } from '../../database/sql.ts';
 import { keyColumns } from '../graph.ts';
+import { once } from '../lookups.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
 import { functionName, triggerNames } from '../steps/names.ts';
 import { triggerFunction } from '../steps/trigger-function.ts';
@@ -7,15 +8,17 @@ import { joinCondition, keyPresent } from '../tenant-sql.ts';
 import { copyFunction } from './copy-function.ts';
 import { copiedBy } from './findings.ts';
 
+const duplicated = once((tables: readonly TablePlan[]) =>
+  tables.filter((table) => table.rule?.sharedRows === 'duplicate'),
+);
+
 /** On a table that refers to rows which are copied per tenant: a reference to another tenant's row leads to the copy. */
 export function planPointing(plan: Plan, user: TablePlan): { readonly up: Statement[]; readonly down: Statement[] } {
   const column = ident(plan.column);
-  const used = plan.tables.flatMap((table) =>
-    table.rule?.sharedRows === 'duplicate'
-      ? copiedBy(plan, table)
-          .filter((key) => key.table === user.table)
-          .map((key) => ({ table, key }))
-      : [],
+  const used = duplicated(plan.tables).flatMap((table) =>
+    copiedBy(plan, table)
+      .filter((key) => key.table === user.table)
+      .map((key) => ({ table, key })),
   );
   if (used.length === 0) return { up: [], down: [] };
   const points = used.map(({ table, key }) => {

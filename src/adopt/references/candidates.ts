@@ -1,5 +1,6 @@
 import { groupBy } from '../graph.ts';
 import type { ColumnFacts, Inspection, TableFacts, TableName } from '../inspection.ts';
+import { factsOf, keysOf } from '../lookups.ts';
 import { conversionOf, isText } from './comparable.ts';
 import { isUnique } from './confirm.ts';
 import { findContentTypePairs } from './content-types.ts';
@@ -80,9 +81,9 @@ export function findCandidates(inspection: Inspection): Candidate[] {
 
 function coveredColumns(inspection: Inspection, table: TableName): Set<string> {
   return new Set(
-    inspection.foreignKeys
-      .filter((key) => key.table === table)
-      .flatMap((key) => (key.when === undefined ? key.columns : [key.when.column, ...key.columns])),
+    keysOf(inspection.foreignKeys, table).flatMap((key) =>
+      key.when === undefined ? key.columns : [key.when.column, ...key.columns],
+    ),
   );
 }
 
@@ -112,8 +113,7 @@ function candidatesOf(inspection: Inspection, table: TableFacts, column: ColumnF
   return chosen.length > 1 ? chosen.map((candidate) => ({ ...candidate, strength: 'weak' as const })) : chosen;
 }
 
-const schemaOf = (inspection: Inspection, name: TableName): string | undefined =>
-  inspection.tables.find((table) => table.name === name)?.schema;
+const schemaOf = (inspection: Inspection, name: TableName): string | undefined => factsOf(inspection, name)?.schema;
 
 function judge(table: TableFacts, column: ColumnFacts, parent: TableFacts): Candidate | undefined {
   const itself = table === parent;

@@ -1,5 +1,6 @@
 import { TenantryError } from '../../errors.ts';
 import type { ForeignKey, Inspection, TableFacts } from '../inspection.ts';
+import { factsOf, isInherited } from '../lookups.ts';
 import type { ReferenceDecision } from '../plan-types.ts';
 import { conversionOf } from './comparable.ts';
 import { type ColumnsOfTable, readColumns } from './notation.ts';
@@ -92,7 +93,7 @@ function wayTo(inspection: Inspection, child: TableFacts, columns: readonly stri
     confirmed: true,
     ...(conversions.some((c) => c !== 'none') ? { conversions } : {}),
     ...(operators.some((operator) => operator !== '=') ? { operators } : {}),
-    ...(inspection.tables.some((t) => t.inherits.includes(parent.name)) ? { parentOnly: true } : {}),
+    ...(isInherited(inspection, parent.name) ? { parentOnly: true } : {}),
   };
 }
 
@@ -103,7 +104,7 @@ function locate(
 ): { facts: TableFacts; columns: ColumnsOfTable['columns'] } {
   const named = readColumns(text);
   if (named === undefined) return fail(`${field} must look like public.orders(id), not ${text}`);
-  const facts = inspection.tables.find((table) => table.name === named.table);
+  const facts = factsOf(inspection, named.table);
   if (facts === undefined) return fail(`there is no table ${named.table} (write it as it stands under tables)`);
   const missing = named.columns.find((column) => !facts.columns.some((c) => c.name === column));
   if (missing !== undefined)

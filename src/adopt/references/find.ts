@@ -1,6 +1,7 @@
 import { sqlStateOf } from '../../database/database-error.ts';
 import { ident, literal, type Queryable } from '../../database/sql.ts';
 import type { ForeignKey, Inspection, TableFacts, TableName } from '../inspection.ts';
+import { factsOf, isInherited } from '../lookups.ts';
 import type { FoundReference } from '../plan-types.ts';
 import { joinCondition, parentRows } from '../tenant-sql.ts';
 import { type Candidate, findCandidates, findPairs, type PairCandidate, tablesOfValue } from './candidates.ts';
@@ -184,8 +185,8 @@ async function countFound(asking: Asking, inspection: Inspection, key: ForeignKe
 
 /** The table's own rows; of a large one a sample that is the same each time, so that a plan that is made again is the same. */
 function sampled(inspection: Inspection, name: TableName): string {
-  const facts: TableFacts | undefined = inspection.tables.find((table) => table.name === name);
-  const inherited = inspection.tables.some((table) => table.inherits.includes(name));
+  const facts: TableFacts | undefined = factsOf(inspection, name);
+  const inherited = isInherited(inspection, name);
   const rows = facts?.rows ?? 0;
   const share =
     rows > 20 * sample

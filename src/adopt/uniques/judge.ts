@@ -1,4 +1,5 @@
 import type { ForeignKey, TableFacts, TableName, UniqueFacts } from '../inspection.ts';
+import { keysOf } from '../lookups.ts';
 import type { UniqueDecision, UniquePlan } from '../plan-types.ts';
 import { readColumns } from '../references/notation.ts';
 
@@ -27,9 +28,7 @@ export function planUniques(
   isRoot: boolean,
   decided: UniqueDecisions = {},
 ): UniquePlan[] {
-  const parents = new Map(
-    foreignKeys.filter((key) => key.table === table.name).flatMap((key) => key.columns.map((c) => [c, key.parent])),
-  );
+  const parents = new Map(keysOf(foreignKeys, table.name).flatMap((key) => key.columns.map((c) => [c, key.parent])));
   const present = table.uniques.map((unique): UniquePlan => {
     const obstacle = obstacleOf(table, unique);
     return {

@@ -87,8 +87,12 @@ export function keyVerifier<R extends object>(
     const added = (await authorize?.(found, request)) ?? {};
     const context = { ...found.context, ...added };
     const externalId = endUser?.(request, found);
+    // the application makes it, whatever the key itself may
+    const { tenantId, namespaceId } = found.context;
     const person =
-      externalId === undefined ? undefined : await withTenant(context, () => endUsers?.ensure({ externalId }));
+      externalId === undefined
+        ? undefined
+        : await withTenant({ tenantId, namespaceId }, () => endUsers?.ensure({ externalId }));
     const whole = person === undefined ? context : { ...context, endUserId: person.id };
     return {
       headers: rate === undefined ? [] : Object.entries(keyRateHeaders(rate)),

@@ -23,8 +23,6 @@ comment on table tenantry.data_keys is 'The keys that an organization''s secrets
 comment on column tenantry.data_keys.key_id is 'The key-encryption key that wrapped it. Rotating that key wraps it anew and leaves the secrets alone.';
 -- New values are sealed with one key.
 create unique index data_keys_current_key on tenantry.data_keys (tenant_id) where status = 'current';
--- Rotation goes over every organization, by the key that wrapped.
-create index data_keys_key_id_idx on tenantry.data_keys (key_id, tenant_id, version);
 
 -- ── secrets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

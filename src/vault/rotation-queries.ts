@@ -7,7 +7,7 @@ export interface TenantDataKey extends DataKeyRow {
   readonly tenantId: string;
 }
 
-/** Data keys that another key than `keyId` wrapped, in the order of the index that they are found by. */
+/** Data keys that another key than `keyId` wrapped, in the order of the primary key: all pages together read it once. */
 export async function selectOtherwiseWrapped(
   kernel: Kernel,
   keyId: string,
@@ -78,13 +78,14 @@ export async function selectToRotate(
   kernel: Kernel,
   tenantId: string | null,
   startedAt: string,
+  after: string | undefined,
   limit: number,
 ): Promise<string[]> {
   const rows = await kernel.query<{ tenantId: string }>(
     `select k.tenant_id as "tenantId" from tenantry.data_keys k
      where k.status = 'current' and k.created_at < $2::timestamptz and ($1::uuid is null or k.tenant_id = $1::uuid)
-     order by k.tenant_id limit $3::int`,
-    [tenantId, startedAt, limit],
+       and ($3::uuid is null or k.tenant_id > $3::uuid) order by k.tenant_id limit $4::int`,
+    [tenantId, startedAt, after ?? null, limit],
   );
   return rows.map((row) => row.tenantId);
 }

@@ -121,9 +121,11 @@ export function createVaultRotation({
     { signal, onProgress }: RunOptions,
   ): Promise<number> {
     let made = 0;
+    let after: string | undefined;
     for (;;) {
-      const tenants = await selectToRotate(kernel, tenantId, startedAt, 500);
+      const tenants = await selectToRotate(kernel, tenantId, startedAt, after, 500);
       if (tenants.length === 0) return made;
+      after = tenants.at(-1);
       for (const id of tenants) {
         stopWhenAsked(signal);
         const plain = randomBytes(32);

@@ -470,6 +470,13 @@ describe('A9: disconnecting', () => {
     expect(await f.oauth.maintain()).toMatchObject({ refreshed: 1, failed: 0 });
     expect(await f.db.query('select 1 from tenantry.oauth_states where tenant_id = $1', [org.tenantId])).toEqual([]);
     expect(await f.oauth.maintain()).toMatchObject({ refreshed: 0, failed: 0, statesForgotten: 0 });
+    await f.db.query(
+      `update tenantry.oauth_tokens set refreshed_at = now() - interval '8 days', expires_at = now() - interval '7 days' where tenant_id = $1`,
+      [org.tenantId],
+    );
+    f.provider.faults.set('/token', 503);
+    expect(await f.oauth.maintain()).toMatchObject({ refreshed: 0, failed: 1 });
+    expect(await f.oauth.maintain()).toMatchObject({ refreshed: 0, failed: 0 }); // left alone for a while
   });
 
   it('everything goes with the membership and with the organization', async () => {

@@ -31,7 +31,24 @@ export * from './metering/plans/index.ts';
 export * from './metering/rate/index.ts';
 // the keys' own, smaller one gives way
 export type { RateDecision } from './metering/rate/index.ts';
-export * from './metering/usage/index.ts';
+export {
+  type Aggregation,
+  createUsage,
+  type LedgerRow,
+  type Metric,
+  type StatisticsQuery,
+  type Usage,
+  type UsageAlert,
+  type UsageAmendment,
+  type UsageEvent,
+  type UsageExportQuery,
+  type UsageOptions,
+  type UsageOutcome,
+  type UsagePeriod,
+  type UsageRetraction,
+  type UsageSpan,
+  type UsageStatistics,
+} from './metering/usage/index.ts';
 export * from './keys/index.ts';
 export * from './outbox/index.ts';
 export * from './pool/index.ts';

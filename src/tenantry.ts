@@ -108,7 +108,7 @@ export interface Tenantry {
   readonly prompts: Prompts;
   readonly catalog: Catalog;
   readonly keys: Keys;
-  /** Close it before the pool: `await t.usage.close()` waits for what is being counted. */
+  /** Counts. `t.close()` waits for what is being counted. */
   readonly usage: Usage;
   /** Quotas of plans, organizations, namespaces, keys and end users. */
   readonly limits: Limits;
@@ -173,6 +173,7 @@ export function createTenantry({
   webhooks = {},
 }: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
+  const recorded = createUsage(kernel, usage);
   const access = createAccess(kernel);
   const usageService = createUsage(kernel, usage);
   const crossing: Crossing = (reason, fn) =>
@@ -240,6 +241,7 @@ export function createTenantry({
       }),
     kernel,
     async close() {
+      await recorded.close();
       vaultServices.close();
       await keys.close();
     },

@@ -315,6 +315,13 @@ begin
         where l.tenant_id = p_tenant and l.principal_id = p_tenant and l.metric = p_metric and l.period = g.period);
 end $$;
 
+-- The same for the organization of the context, which its plan's tables would not show to everybody.
+create function tenantry.caller_usage_limit(p_metric text) returns table (quantity numeric, hard boolean, period text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query select * from tenantry.usage_limit(tenantry.current_tenant(), p_metric);
+end $$;
+
 -- Tells of the levels that a counter has reached and says when to look again. The caller holds the counter's row, so two
 -- never look at once; the unique key of usage_alerts outlasts refunds, raised limits and crashes.
 create function tenantry.check_usage_alerts(p_tenant uuid, p_metric text, p_period text, p_start timestamptz) returns void
@@ -956,4 +963,5 @@ grant insert, delete, update (levels) on tenantry.usage_alert_levels to tenantry
 grant execute on function tenantry.count_usage(uuid[], uuid[], uuid[], text[], bigint[], integer[], text, integer[], numeric[], text[], boolean),
   tenantry.open_usage(uuid[]),
   tenantry.correct_usage(text, text, numeric, text), tenantry.period_edges(text, text, timestamptz), tenantry.first_instant(text, timestamp),
-  tenantry.usage_edges(uuid, text, timestamptz), tenantry.caller_reads_usage() to tenantry_app, tenantry_operator;
+  tenantry.usage_edges(uuid, text, timestamptz), tenantry.caller_reads_usage(),
+  tenantry.caller_usage_limit(text) to tenantry_app, tenantry_operator;

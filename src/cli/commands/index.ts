@@ -1,13 +1,17 @@
 import type { Command } from '../command.ts';
 import { adoptCommands } from './adopt/index.ts';
 import { auditCommands } from './audit/index.ts';
+import { invoiceCommands } from './billing/invoices.ts';
+import { planCommands } from './billing/plans.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { isolationCommands } from './isolation.ts';
 import { keyCommands } from './keys/index.ts';
+import { limitCommands } from './limits.ts';
 import { migrateCommands } from './migrate.ts';
+import { namespaceCommands } from './namespaces.ts';
 import { organizationCommands } from './organizations.ts';
 import { protectCommand } from './protect.ts';
 import { seedCommand } from './seed.ts';
@@ -26,8 +30,12 @@ export const commands: readonly Command[] = [
   ...isolationCommands,
   explainCommand,
   ...adoptCommands,
+  ...namespaceCommands,
   ...keyCommands,
   ...usageCommands,
+  ...limitCommands,
+  ...planCommands,
+  ...invoiceCommands,
   ...vaultCommands,
   ...webhookCommands,
   ...auditCommands,

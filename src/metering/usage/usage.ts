@@ -1,13 +1,29 @@
 import { currentTenant, withSystem } from '../../context/context.ts';
 import type { Kernel } from '../../database/kernel.ts';
 import { parseInput } from '../../directory/input.ts';
+import { write } from '../../directory/write-error.ts';
 import { TenantryError } from '../../errors.ts';
+import { exportLines, ledgerPages } from './export.ts';
 import { type CountArguments, countArguments, placeEvent } from './lanes.ts';
 import { correctUsage, countUsage, openUsage } from './queries.ts';
+import {
+  deleteAlertLevels,
+  listAlerts,
+  listMetrics,
+  type Metric,
+  type UsageAlert,
+  upsertAlertLevels,
+} from './read-queries.ts';
 import { createRecorder, type UsageOptions } from './recorder.ts';
 import { refusalOf } from './refusals.ts';
 import {
+  alertLevels,
+  exportQuery,
+  metricName,
+  type StatisticsQuery,
+  statisticsQuery,
   type UsageAmendment,
+  type UsageExportQuery,
   type UsageEvent,
   type UsageOutcome,
   type UsageRetraction,
@@ -15,6 +31,7 @@ import {
   usageEvent,
   usageRetraction,
 } from './schema.ts';
+import { type UsageStatistics, usageStatistics } from './statistics.ts';
 
 export interface Usage {
   /**
@@ -27,10 +44,49 @@ export interface Usage {
    * TNT_CONFLICT when another event has the id, TNT_USAGE_OVERLOADED, TNT_USAGE_CLOSED, TNT_USAGE_UNCERTAIN: send it again
    */
   record(event: UsageEvent, on?: Kernel): Promise<UsageOutcome>;
+  /**
+   * Corrects the quantity of an event. The event stays; the difference is written beside it, counted in the period of the
+   * event, and becomes a line of the next bill where that period was billed already.
+   *
+   * @returns `duplicate` when this correction was made before
+   * @throws TNT_INPUT_INVALID, TNT_NOT_FOUND, TNT_CONFLICT when the event was retracted or the id is taken
+   */
   amend(amendment: UsageAmendment, on?: Kernel): Promise<UsageOutcome>;
+  /** Takes an event back, as `amend` to nothing; it is counted as an event no more. */
   retract(retraction: UsageRetraction, on?: Kernel): Promise<UsageOutcome>;
+  /**
+   * What the organization of the context, or one of its namespaces, has used: now, before, by day, by namespace, of its
+   * limit, and what it will come to. Takes usage.read, or a context without a user.
+   *
+   * @throws TNT_INPUT_INVALID, TNT_METRIC_UNKNOWN
+   */
+  statistics(query: StatisticsQuery): Promise<UsageStatistics>;
+  /** What is counted. */
+  metrics(): Promise<Metric[]>;
+  /** The newest first, at most 200. */
+  alerts(limit?: number): Promise<UsageAlert[]>;
+  /**
+   * At how many per cent of its limit the organization is told, instead of the metric's own levels; also above 100.
+   * Null: as the metric says. Takes usage.write.
+   *
+   * @throws TNT_INPUT_INVALID, TNT_FORBIDDEN, TNT_NOT_FOUND for an unknown metric
+   */
+  setAlertLevels(metric: string, levels: readonly number[] | null): Promise<void>;
+  /**
+   * The ledger as text, page by page from one snapshot: JSON Lines or CSV, by the time of occurrence.
+   *
+   * @throws TNT_INPUT_INVALID
+   * @example
+   * ```ts
+   * for await (const text of t.usage.export({ from, to, format: 'csv' })) response.write(text);
+   * ```
+   */
+  export(query: UsageExportQuery): AsyncGenerator<string>;
+  /** Resolves when what was recorded before is committed or refused. */
   flush(): Promise<void>;
+  /** Refuses what comes, and resolves when what came is committed or refused. */
   close(): Promise<void>;
+  /** Events that wait to be committed. */
   readonly pending: number;
 }
 
@@ -63,7 +119,11 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
   }
   return {
     async record(event, on) {
-      const placed = placeEvent(currentTenant(), parseInput(usageEvent, event) as UsageEvent, Date.now());
+      const context = currentTenant();
+      const values = parseInput(usageEvent, event) as UsageEvent;
+      assertOwn('namespaceId', context.namespaceId, values.namespaceId);
+      assertOwn('apiKeyId', context.apiKeyId, values.apiKeyId);
+      const placed = placeEvent(context, values, Date.now());
       if (on === undefined) return recorder.add(placed);
       const batch = countArguments([placed]);
       await openUsage(on, batch[0]);
@@ -78,12 +138,40 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
     async retract(retraction, on = kernel) {
       return correct({ ...parseInput(usageRetraction, retraction), quantity: null }, on);
     },
+    async statistics(query) {
+      const { tenantId } = currentTenant();
+      const values = parseInput(statisticsQuery, query);
+      return kernel.transaction((tx) => usageStatistics(tx, tenantId, values));
+    },
+    metrics: () => listMetrics(kernel),
+    alerts: (limit = 50) => listAlerts(kernel, currentTenant().tenantId, Math.min(200, Math.max(1, Math.trunc(limit)))),
+    async setAlertLevels(metric, levels) {
+      const { tenantId } = currentTenant();
+      const name = parseInput(metricName, metric);
+      const chosen = levels === null ? null : parseInput(alertLevels, levels);
+      await write('alert levels', 'update', () =>
+        chosen === null ? deleteAlertLevels(kernel, tenantId, name) : upsertAlertLevels(kernel, tenantId, name, chosen),
+      );
+    },
+    export(query) {
+      const { tenantId } = currentTenant();
+      const { format, ...range } = parseInput(exportQuery, query);
+      return exportLines(ledgerPages(kernel, tenantId, range), format);
+    },
     flush: recorder.flush,
     close: recorder.close,
     get pending() {
       return recorder.pending;
     },
   };
+}
+
+/** A request that is confined to a namespace, or made by a key, uses nothing in another's name. */
+function assertOwn(field: string, own: string | undefined, named: string | undefined): void {
+  if (own === undefined || named === undefined || own.toLowerCase() === named.toLowerCase()) return;
+  throw new TenantryError('TNT_FORBIDDEN', `${field}: the context is confined to another.`, {
+    hint: `Leave ${field} out: it is the context's.`,
+  });
 }
 
 async function count(kernel: Kernel, batch: CountArguments, fresh: boolean): Promise<string> {

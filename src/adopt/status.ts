@@ -6,8 +6,10 @@ import { createLegacyLogins, type LegacyLogin } from './compat/legacy-login.ts';
 import { countQuarantine, type QuarantineCount } from './decisions/quarantine.ts';
 import { createHookState, type HookSummary } from './hooks/queries.ts';
 import type { TableName } from './inspection.ts';
+import { type MissedChange, readMissed } from './memberships/missed.ts';
 import { type Phase, type Plan, phases } from './plan-types.ts';
 import type { RunRow, State, StepRow } from './run/state.ts';
+import { restOf } from './steps/backfill.ts';
 
 export interface AdoptStatus {
   readonly runId: string;
@@ -29,6 +31,8 @@ export interface AdoptStatus {
   readonly lastError: string | null;
   /** Rows that wait without a tenant by a decision; empty before the columns are filled. */
   readonly quarantine: readonly QuarantineCount[];
+  /** Changes of old user and membership tables that wait to be followed: by the next run. */
+  readonly missed: readonly MissedChange[];
   /** Hooks that ran, in their order. */
   readonly hooks: readonly HookSummary[];
   /** Logins of old applications that are one tenant without a context. */
@@ -94,6 +98,7 @@ export async function readStatus(pool: PoolLike, schema: string, state: State): 
     drift: open ? await readDrift(pool, schema) : [],
     lastError: run.last_error,
     quarantine: open ? await countQuarantine(pool, run.plan, run.phase) : [],
+    missed: open ? await readMissed(pool, schema) : [],
     hooks: await createHookState(schema).selectSummary(pool, run.id),
     legacyLogins: await createLegacyLogins(pool, schema).list(),
     startedAt: run.started_at,
@@ -107,7 +112,8 @@ function phaseStatus(phase: Phase, all: readonly StepRow[], run: RunRow): PhaseS
   const done = steps.filter((step) => step.status === 'done').length;
   const rows = steps.reduce((sum, step) => sum + step.rows_done, 0);
   const kinds = new Map(run.plan.steps.map((step) => [step.id, step.kind]));
-  const filling = steps.filter(({ id }) => kinds.get(id) === 'backfill');
+  // a second pass fills next to nothing
+  const filling = steps.filter(({ id }) => kinds.get(id) === 'backfill' && !id.endsWith(restOf));
   const totals = filling.map((step) => totalOf(step, run.plan));
   const rowsTotal = totals.reduce((sum, total) => sum + total, 0);
   const left = filling.reduce((sum, step, i) => sum + (1 - (fractionOf(step) ?? 0)) * (totals[i] ?? 0), 0);

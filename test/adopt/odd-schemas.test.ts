@@ -249,7 +249,7 @@ describe('schemas as they are found', () => {
     const step = plan.steps.find((s) => s.kind === 'backfill' && s.table === 'public.tickets');
     const text = step?.up[0]?.text ?? '';
     const explained = await db.query<{ 'QUERY PLAN': string }>(
-      `explain ${text.replaceAll('$1::bigint', '0::bigint').replaceAll('$2::bigint', '1::bigint').replaceAll('$3::int', '8').replaceAll('$4::int', '1')}`,
+      `explain ${text.replaceAll('$1::bigint', '0::bigint').replaceAll('$2::bigint', '1::bigint').replaceAll('$3::int', '8').replaceAll('$4::bigint', '1::bigint')}`,
     );
     expect(explained.map((row) => row['QUERY PLAN']).join('\n')).toContain('Tid Range Scan on tickets');
     await adopt.run(null);

@@ -135,7 +135,7 @@ describe('tables at once', () => {
           return 5;
         },
         onEvent(event) {
-          if (event.type !== 'step' || !event.id.endsWith('/rows')) return;
+          if (event.type !== 'step' || !/\/(rows|rest)$/.test(event.id)) return;
           open.delete(event.table ?? '');
           filled.add(event.table ?? '');
         },

@@ -2,27 +2,33 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Blocker, findBlockers } from '../../database/blockers.ts';
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { ClientLike, PoolLike } from '../../database/kernel.ts';
-import { type Queryable, type Row, renderSchema } from '../../database/sql.ts';
+import { literal, type Row, renderSchema } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
 import type { BackfillStep } from '../plan-types.ts';
+import { hasMask, restOf } from '../steps/backfill.ts';
+import { backendPid, lookAtServer, selectSize } from './backfill-queries.ts';
 import type { PaceOptions } from './pace.ts';
 import type { BackfillCursor } from './state.ts';
 import { assertGoing, mark, type RunContext, tellLock } from './steps-run.ts';
+import { equalStripes, type Stripe, stripesFor, wholePages } from './stripes.ts';
 
 export interface BackfillOptions extends PaceOptions {
-  /** Longest time that one transaction of the backfill should take, in milliseconds: a row that the application wants waits so long. Default 40. */
+  /**
+   * Longest time that one transaction of the backfill should take, in milliseconds: a row that the application wants waits so long.
+   * Default 40, and 10 while others are at work.
+   */
   readonly batchMilliseconds?: number;
   /** Tables that are filled at once, parents always before their children. Default 2. */
   readonly parallel?: number;
 }
 
-/** Stripes of a window: each commits, so that the server prunes a page before the next one comes to it. */
-const stripes = 8;
 /** Transactions of one stripe: between two visits of a page others come and go, whose snapshots would keep it from being pruned. */
 const chunks = 4;
 /** A table of fewer pages is not worth stripes: all of it is a handful of short transactions. */
 const fewPages = 64;
 const mostPages = 1024;
+/** What a batch costs beside its rows is worth so many pages, whatever their time. */
+const fewestPages = 4;
 /**
  * Limits of one batch. Together they stay below deadlock_timeout (1 s): a batch gives way before the server would choose a victim,
  * so that the victim is never the application.
@@ -41,64 +47,86 @@ export async function runBackfill(
   await mark(context, context.pool, step.id, 'running');
   const client = await context.pool.connect();
   try {
-    // for this session alone: the connection is closed afterwards
+    // For this session alone: the connection is closed afterwards. Rows and cursor are one transaction, so one that a crash of the
+    // server takes is done again: no batch waits for the disk.
     await client.query(
-      `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off;
+      `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off; set synchronous_commit = off;
        set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
     );
+    await client.query(prepareWindow(context, step));
     const size = await selectSize(client, step.relation);
-    await context.state.setTotal(client, context.lease.fence, step.id, size.rows);
+    if (!isRest(step)) await context.state.setTotal(client, context.lease.fence, step.id, size.rows);
     const pages = cursor?.pages ?? size.pages;
-    await passOver(context, client, step, { page: cursor?.page ?? 0, pages }, options);
+    const fill: Fill = { client, pid: await backendPid(client), step, bytes: size.bytes };
+    await passOver(context, fill, { page: cursor?.page ?? 0, pages }, options);
   } finally {
     client.release(true);
   }
   await mark(context, context.pool, step.id, 'done');
 }
 
+interface Fill {
+  readonly client: ClientLike;
+  readonly pid: number;
+  readonly step: BackfillStep;
+  /** What a row takes, on an average. */
+  readonly bytes: number;
+}
+
+const isRest = (step: BackfillStep): boolean => step.id.endsWith(restOf);
+
 async function passOver(
   context: RunContext,
-  client: ClientLike,
-  step: BackfillStep,
+  fill: Fill,
   from: BackfillCursor,
   options: BackfillOptions,
 ): Promise<void> {
+  const { step } = fill;
   const { pages } = from;
-  const goal = options.batchMilliseconds ?? 40;
-  const text = stripeStatement(step, context.schema);
-  const pid = await backendPid(client);
+  const goal = (): number => options.batchMilliseconds ?? (context.pace.busy() ? 10 : 40);
+  const striped = hasMask(step.up[0]?.text ?? '') ? stripesFor(fill.bytes) : equalStripes;
   const started = performance.now();
+  const whole = pages <= fewPages || isRest(step);
   let chunk = 16;
   let rows = 0;
   let server = await lookAtServer(context.pool, step.relation);
   let lastLook = performance.now();
   let lastBatch = 0;
+  let wasStriped = !whole;
   for (let { page } = from; page < pages; ) {
     if (performance.now() - lastLook > 2000) {
       server = await lookAtServer(context.pool, step.relation);
       lastLook = performance.now();
     }
+    const stripes = server.pinned || whole ? wholePages : striped;
+    if (stripes.length > 1 !== wasStriped) chunk = Math.max(1, wasStriped ? chunk / 8 : chunk * 4);
+    wasStriped = stripes.length > 1;
+    chunk = Math.max(1, Math.floor(chunk));
     const end = Math.min(page + chunk * chunks, pages);
-    const parts = server.pinned || pages <= fewPages ? 1 : stripes;
+    // the last window is a smaller one, and has as many transactions
+    const size = Math.min(chunk, Math.ceil((end - page) / chunks));
     const rowsBefore = rows;
     let slowest = 0;
     try {
-      for (let stripe = 0; stripe < parts; stripe += 1) {
-        for (let first = page; first < end; first += chunk) {
-          const last = Math.min(first + chunk, end);
+      for (const stripe of stripes) {
+        let quickest = Infinity;
+        for (let first = page; first < end; first += size) {
+          const last = Math.min(first + size, end);
           const rate = Math.round(rows / Math.max((performance.now() - started) / 1000, 0.001));
           // what the last stripe has left behind is done
-          const reached = { page: stripe === parts - 1 ? last : page, pages, rate };
+          const reached = { page: stripe === stripes.at(-1) ? last : page, pages, rate };
           // half the speed while the server tidies up the table itself
           rows += await context.pace.batch(step.relation, server.vacuumed ? lastBatch : 0, async () => {
             assertGoing(context);
             const before = performance.now();
-            const filled = await runStripe(context, { client, pid }, step, text, [first, last, parts, stripe], reached);
+            const filled = await runStripe(context, fill, [first, last], stripe, reached);
             lastBatch = performance.now() - before;
             return filled;
           });
-          slowest = Math.max(slowest, lastBatch);
+          // what else the machine did is not the batch's
+          quickest = Math.min(quickest, lastBatch * (chunk / (last - first)));
         }
+        slowest = Math.max(slowest, quickest);
       }
     } catch (error) {
       // 57014: the batch was too large for its time; nothing of it was committed
@@ -108,9 +136,12 @@ async function passOver(
     }
     const perPage = (rows - rowsBefore) / Math.max(1, end - page);
     page = end;
-    if (slowest < goal / 3) chunk = Math.min(mostPages, chunk * 2);
-    else if (slowest > goal) chunk = Math.max(1, Math.floor(chunk / 2));
-    chunk = Math.max(1, Math.min(chunk, Math.floor((context.pace.mostRows * parts) / Math.max(perPage, 1))));
+    chunk = Math.min(
+      mostPages,
+      Math.max(fewestPages, chunk * Math.min(4, Math.max(0.25, goal() / Math.max(slowest, 0.1)))),
+    );
+    chunk = Math.max(1, Math.min(chunk, Math.floor((context.pace.mostRows * stripes.length) / Math.max(perPage, 1))));
+    if (isRest(step)) continue;
     const seconds = (performance.now() - started) / 1000;
     await context.onEvent({
       type: 'progress',
@@ -120,47 +151,46 @@ async function passOver(
       fraction: page / pages,
       rowsPerSecond: Math.round(rows / Math.max(seconds, 0.001)),
       secondsLeft: Math.round((seconds / Math.max(page - from.page, 1)) * (pages - page)),
-      striped: parts > 1,
+      striped: wasStriped,
     });
   }
 }
 
 /**
- * Rows and cursor in one statement: one round trip, and one transaction. Whoever has lost the lease fills nothing.
- * `$1`–`$4` are the plan's own, then run, runner, step and cursor.
+ * Rows and cursor in one statement: one round trip, and one transaction. Whoever has lost the lease fills nothing. Planned once: a
+ * batch is too short to be planned each time. Rows come with their parents one by one, whatever the server takes for their number.
  */
-function stripeStatement(step: BackfillStep, schema: string): string {
-  const held = `exists (select from tenantry.adoption_runs r where r.id = $5::uuid and r.runner = $6::uuid)`;
-  return renderSchema(
-    `with filled as (${step.up[0]?.text ?? ''} and ${held} returning 1)
-     update tenantry.adoption_steps s set cursor = $8::jsonb, rows_done = s.rows_done + (select count(*) from filled), waiting_for = null
-     where s.run_id = $5::uuid and s.id = $7::text and ${held}
+function prepareWindow(context: RunContext, step: BackfillStep): string {
+  const { runId, runner } = context.lease.fence;
+  const text = step.up[0]?.text ?? '';
+  const [run, id] = [`${literal(runId)}::uuid`, `${literal(step.id)}::text`];
+  const held = `exists (select from tenantry.adoption_runs r where r.id = ${run} and r.runner = ${literal(runner)}::uuid)`;
+  const statement = renderSchema(
+    `with filled as (${text} and ${held} returning 1)
+     update tenantry.adoption_steps s set cursor = $5::jsonb, rows_done = s.rows_done + (select count(*) from filled), waiting_for = null
+     where s.run_id = ${run} and s.id = ${id} and ${held}
      returning (select count(*) from filled)::int as rows`,
-    schema,
+    context.schema,
   );
+  const oneByOne = hasMask(text) ? 'set enable_hashjoin = off; set enable_mergejoin = off;' : '';
+  return `${oneByOne} set plan_cache_mode = force_generic_plan;
+    prepare tenantry_window (bigint, bigint, int, bigint, jsonb) as ${statement}`;
 }
 
 async function runStripe(
   context: RunContext,
-  { client, pid }: { readonly client: ClientLike; readonly pid: number },
-  step: BackfillStep,
-  text: string,
-  window: readonly number[],
+  { client, pid, step }: Fill,
+  [first, last]: readonly [number, number],
+  { modulus, mask }: Stripe,
   reached: BackfillCursor,
 ): Promise<number> {
-  const { runId, runner } = context.lease.fence;
+  const values = [first, last, modulus, mask, literal(JSON.stringify(reached))].join(', ');
   for (let attempt = 1; ; attempt += 1) {
     const started = performance.now();
     // the first time-out is no news; from then on whoever is in the way is looked up while it is
     const watch = attempt === 1 ? undefined : blockersOf(context.pool, pid, lockTimeout * 0.6);
     try {
-      const { rows } = await client.query<Row & { rows: number }>(text, [
-        ...window,
-        runId,
-        runner,
-        step.id,
-        JSON.stringify(reached),
-      ]);
+      const { rows } = await client.query<Row & { rows: number }>(`execute tenantry_window (${values})`);
       if (rows[0] === undefined) {
         throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process has taken over this adoption.');
       }
@@ -183,36 +213,4 @@ async function runStripe(
 async function blockersOf(pool: PoolLike, pid: number, after: number): Promise<readonly Blocker[]> {
   await sleep(after, undefined, { ref: false });
   return findBlockers(pool, pid).catch(() => []);
-}
-
-async function backendPid(db: Queryable): Promise<number> {
-  const { rows } = await db.query<Row & { pid: number }>('select pg_catalog.pg_backend_pid() as pid');
-  return rows[0]?.pid ?? 0;
-}
-
-async function selectSize(db: Queryable, relation: string): Promise<{ pages: number; rows: number }> {
-  const { rows } = await db.query<Row & { pages: number; rows: number }>(
-    `select (pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::bigint)::float8 as pages, greatest(c.reltuples, 0)::float8 as rows
-     from pg_catalog.pg_class c where c.oid = $1::regclass`,
-    [relation],
-  );
-  return rows[0] ?? { pages: 0, rows: 0 };
-}
-
-/**
- * `pinned`: something older than two seconds keeps the server from pruning, and stripes then only cost.
- * `vacuumed`: autovacuum works on this table now, as far as this login may see.
- */
-async function lookAtServer(db: Queryable, relation: string): Promise<{ pinned: boolean; vacuumed: boolean }> {
-  const { rows } = await db.query<Row & { pinned: boolean; vacuumed: boolean }>(
-    `select exists (select from pg_catalog.pg_stat_activity a
-                    where a.backend_xmin is not null and a.pid <> pg_catalog.pg_backend_pid()
-                      and a.xact_start < clock_timestamp() - interval '2 seconds' and a.backend_type = 'client backend')
-         or exists (select from pg_catalog.pg_prepared_xacts p where p.prepared < clock_timestamp() - interval '2 seconds')
-         or exists (select from pg_catalog.pg_replication_slots s where s.xmin is not null and pg_catalog.age(s.xmin) > 100000) as pinned,
-            exists (select from pg_catalog.pg_stat_progress_vacuum v join pg_catalog.pg_stat_activity a on a.pid = v.pid
-                    where v.relid = $1::regclass and a.backend_type = 'autovacuum worker') as vacuumed`,
-    [relation],
-  );
-  return { pinned: rows[0]?.pinned === true, vacuumed: rows[0]?.vacuumed === true };
 }

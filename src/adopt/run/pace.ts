@@ -27,6 +27,8 @@ export interface PaceOptions {
 export interface Pace {
   /** Most rows of one batch, so that a slow rate does not come in bursts. */
   readonly mostRows: number;
+  /** Others are at work in the database, as far as it is known by now. */
+  busy(): boolean;
   /** Returns inside the window. Before each step. */
   open(): Promise<void>;
   /** Runs a batch, which returns its rows, when it may go: after `atLeast` milliseconds at the earliest. */
@@ -39,6 +41,9 @@ const lookEvery = 250;
 const tellEvery = 10_000;
 /** Transactions of others in a second from which on they are at work. */
 const busyFrom = 50;
+/** Sessions tell of their transactions once in a second, so that a shorter time shows nobody's or too many. */
+const lookBack = 4000;
+const lookForward = 1000;
 
 export function createPace({
   pool,
@@ -62,7 +67,7 @@ export function createPace({
   let warned = options.maxLag === undefined;
   let look: { at: number; wait: Promise<string | undefined> } | undefined;
   let openUntil = 0;
-  let commits: { at: number; count: number; own: number } | undefined;
+  const commits: { at: number; others: number }[] = [];
   let busy = false;
   let batches = 0;
   let turn: Promise<void> = Promise.resolve();
@@ -86,6 +91,7 @@ export function createPace({
 
   const open = async (): Promise<void> => {
     assertGoing();
+    await readBusy();
     while (window !== undefined && performance.now() >= openUntil) {
       const state = await readWindowState(pool, window);
       if (state.open) {
@@ -128,14 +134,13 @@ export function createPace({
 
   const readBusy = async (): Promise<void> => {
     const now = performance.now();
-    if (nice === 0 || (commits !== undefined && now - commits.at < 1000)) return;
-    const count = await selectCommits(pool);
-    if (commits !== undefined) {
-      // looks aside are transactions as well: a handful a second
-      const others = count - commits.count - (batches - commits.own);
-      busy = others / ((now - commits.at) / 1000) > busyFrom;
-    }
-    commits = { at: now, count, own: batches };
+    if (nice === 0 || now - (commits.at(-1)?.at ?? -Infinity) < lookForward) return;
+    // looks aside are transactions as well: a handful a second
+    commits.push({ at: now, others: (await selectCommits(pool)) - batches });
+    while (commits.length > 2 && now - (commits[1]?.at ?? now) >= lookBack) commits.shift();
+    const [first, last] = [commits[0], commits.at(-1)];
+    if (first === undefined || last === undefined || first === last) return;
+    busy = (last.others - first.others) / ((last.at - first.at) / 1000) > busyFrom;
   };
 
   const before = async (table: string, atLeast: number): Promise<void> => {
@@ -145,7 +150,7 @@ export function createPace({
       if (look === undefined || performance.now() - look.at >= lookEvery)
         look = {
           at: performance.now(),
-          wait: Promise.all([readLag(), readWal(), readBusy()]).then(([found]) => found),
+          wait: Promise.all([readLag(), readWal()]).then(([found]) => found),
         };
       const behind = await look.wait;
       if (behind === undefined) break;
@@ -170,6 +175,7 @@ export function createPace({
 
   return {
     mostRows: maxRate === undefined ? Infinity : Math.max(1, maxRate / 2),
+    busy: () => busy,
     open,
     async batch(table, atLeast, fn) {
       await before(table, atLeast);

@@ -1,5 +1,5 @@
 import { ident, type Statement } from '../../database/sql.ts';
-import type { TableName, TriggerFacts } from '../inspection.ts';
+import type { ForeignKey, TableName, TriggerFacts } from '../inspection.ts';
 import type { BackfillStep, Phase, Plan, Step, TablePlan } from '../plan-types.ts';
 import { organizationKey } from '../key-text.ts';
 import { isByUse, planClaims } from '../decisions/use.ts';
@@ -7,34 +7,67 @@ import { tenantByColumns } from '../decisions/by-columns.ts';
 import { isRuled } from '../decisions/rule.ts';
 import { createAliases, joinCondition, parentRows } from '../tenant-sql.ts';
 import { backfillSetting, planUnguard } from './fill.ts';
+import { fillMode } from './fill-mode.ts';
 
 /**
- * One stripe of a window of pages: rows whose line pointer (its low byte is the last of a place's binary form, the cheapest way to
- * it) leaves the residue `$4` modulo `$3`. Between two stripes the server
- * prunes what the first one left behind, so that the later ones stay in the page and touch no index.
+ * The rows of the pages from `$1` up to `$2`, and of them one stripe: those whose line pointer (its low byte is the last of a place's
+ * binary form, the cheapest way to it) modulo `$3` is no bit of `$4`. All of them: 1 and 0. Between two stripes the server prunes
+ * what the first one left behind, so that the later ones stay in the page and touch no index.
  */
-export function backfillStep(plan: Plan, table: TablePlan, leaf: TableName, phase: Phase): BackfillStep {
+const place = (side: string): string => `pg_catalog.format('(%s,0)', ${side}::bigint)::pg_catalog.tid`;
+const pages = `t.ctid >= ${place('$1')} and t.ctid < ${place('$2')}`;
+const stripe = `($4::bigint >> pg_catalog.mod(pg_catalog.get_byte(pg_catalog.tidsend(t.ctid), 5), $3::int)) & 1 = 0`;
+
+/** True for a statement whose stripes may be of any size: `$4` is a mask. */
+export const hasMask = (text: string): boolean => text.includes(stripe);
+
+/** The end of the names of steps that fill what an earlier pass has left: rows that moved meanwhile. */
+export const restOf = '/rest';
+
+export function backfillStep(
+  plan: Plan,
+  table: TablePlan,
+  leaf: TableName,
+  phase: Phase,
+  end: '/rows' | typeof restOf = '/rows',
+): BackfillStep {
   const column = ident(plan.column);
+  const parent = onlyParent(plan, table);
   const value =
     table.class === 'root'
       ? `tenantry.adopt_organization(${organizationKey('t', plan.keys[table.table] ?? [])}, ${
           plan.root?.nameColumn == null ? 'null::text' : `t.${ident(plan.root.nameColumn)}::text`
         })`
       : parentValue(plan, table);
+  const set = parent === undefined ? value : `p.${column}`;
+  const from = parent === undefined ? '' : ` from ${parentRows(parent)} p`;
+  const found = parent === undefined ? '' : ` and ${joinCondition(parent, 't', 'p')} and p.${column} is not null`;
   return {
-    id: `${phase}/${leaf}/rows`,
+    id: `${phase}/${leaf}${end}`,
     phase,
     table: table.table,
     kind: 'backfill',
     relation: leaf,
     up: [
       {
-        purpose: `${plan.column} of ${leaf}, window by window`,
-        text: `update only ${leaf} t set ${column} = ${value} where t.ctid >= pg_catalog.format('(%s,0)', $1::bigint)::pg_catalog.tid and t.ctid < pg_catalog.format('(%s,0)', $2::bigint)::pg_catalog.tid and t.${column} is null and pg_catalog.mod(pg_catalog.get_byte(pg_catalog.tidsend(t.ctid), 5), $3::int) = $4::int`,
+        purpose:
+          end === restOf
+            ? `${plan.column} of rows of ${leaf} that the application moved while the backfill passed`
+            : `${plan.column} of ${leaf}, window by window`,
+        text: `update only ${leaf} t set ${column} = ${set}${from} where ${pages} and t.${column} is null${found} and ${stripe}`,
       },
     ],
     down: [],
   };
+}
+
+/** The one key of a plain table: its rows are joined with their parents', whose key is unique. */
+function onlyParent(plan: Plan, table: TablePlan): ForeignKey | undefined {
+  const [key] = table.via;
+  if (table.class === 'root' || table.via.length !== 1 || key === undefined || key.parent === table.table)
+    return undefined;
+  if (key.confirmed === true || isRuled(table.rule) || plan.keys[table.table] !== undefined) return undefined;
+  return key;
 }
 
 function parentValue(plan: Plan, table: TablePlan): string {
@@ -55,7 +88,8 @@ export function planBackfill(plan: Plan, table: TablePlan, triggers: readonly Tr
   // those of the root are filled in expand
   const { before, after } =
     table.class === 'root' ? { before: [], after: [] } : planSuspension(table, triggers, 'backfill');
-  const unguard = planUnguard(plan, table);
+  const mode = fillMode(plan, table, triggers);
+  const unguard = planUnguard(plan, table, mode);
   const unguarding: Step = {
     id: `backfill/${table.table}/unguard`,
     phase: 'backfill',
@@ -70,7 +104,8 @@ export function planBackfill(plan: Plan, table: TablePlan, triggers: readonly Tr
       : isByUse(table)
         ? planClaims(plan, table)
         : table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'backfill'));
-  return [...before, ...rows, ...after, unguarding];
+  const rest = mode === 'beside' ? table.leaves.map((leaf) => backfillStep(plan, table, leaf, 'backfill', restOf)) : [];
+  return [...before, ...rows, ...after, unguarding, ...rest];
 }
 
 /** The host's own update triggers, asleep for what stands between `before` and `after`. */

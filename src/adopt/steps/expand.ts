@@ -3,6 +3,7 @@ import type { Inspection } from '../inspection.ts';
 import type { Plan, Step, TablePlan } from '../plan-types.ts';
 import { backfillStep, planSuspension } from './backfill.ts';
 import { planFill } from './fill.ts';
+import { fillMode } from './fill-mode.ts';
 
 /** The column of one table, in a transaction of its own. */
 export function planColumn(plan: Plan, table: TablePlan): Step {
@@ -44,7 +45,7 @@ export function planColumn(plan: Plan, table: TablePlan): Step {
 /** The fill triggers of one table and, for the root, its organizations. Runs when every table has its column, parents first. */
 export function planTriggers(plan: Plan, table: TablePlan, triggers: Inspection['triggers']): Step[] {
   if (plan.constant !== null) return [];
-  const fill = planFill(plan, table);
+  const fill = planFill(plan, table, fillMode(plan, table, triggers));
   const { before, after } = planSuspension(table, triggers, 'expand');
   return [
     {

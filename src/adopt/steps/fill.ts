@@ -19,6 +19,7 @@ import { decidedBody, decidingKeys } from '../decisions/fill-body.ts';
 import { mayBeWithout } from '../decisions/follows.ts';
 import { isByUse, planUse } from '../decisions/use.ts';
 import { keysFromChildren } from './children.ts';
+import type { FillMode } from './fill-mode.ts';
 import { computeGenerated, storedColumns } from './generated.ts';
 import { functionName, orphansFunction, triggerNames } from './names.ts';
 import { triggerFunction } from './trigger-function.ts';
@@ -33,14 +34,13 @@ interface UpDown {
 
 /**
  * The triggers that keep the column right while the old application writes. They recompute on every change of a key, refuse a
- * tenant that contradicts the parent, and run as tenantry_owner, whom no policy blinds. `guarded`: the backfill's own updates
- * pass by, because they carry the value already.
+ * tenant that contradicts the parent, and run as tenantry_owner, whom no policy blinds.
  */
-export function planFill(plan: Plan, table: TablePlan, guarded = true): UpDown {
+export function planFill(plan: Plan, table: TablePlan, mode: FillMode): UpDown {
   const functions: UpDown[] = [
     triggerFunction('fill', table, table.class === 'root' ? rootBody(plan, table) : childBody(plan, table)),
   ];
-  const triggers = fillTriggers(plan, table, guarded);
+  const triggers = fillTriggers(plan, table, mode);
   const children = keysFromChildren(plan, table.table);
   if (table.class !== 'root' && children.length > 0) {
     functions.push(triggerFunction('cascade', table, cascadeBody(plan, table)));
@@ -66,17 +66,21 @@ export function planFill(plan: Plan, table: TablePlan, guarded = true): UpDown {
 }
 
 /** Takes the guard away: from here on nothing passes by the trigger. */
-export function planUnguard(plan: Plan, table: TablePlan): UpDown {
-  return { up: fillTriggers(plan, table, false), down: fillTriggers(plan, table, true) };
+export function planUnguard(plan: Plan, table: TablePlan, mode: FillMode): UpDown {
+  return { up: fillTriggers(plan, table, 'alone'), down: fillTriggers(plan, table, mode) };
 }
 
-function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement[] {
+function fillTriggers(plan: Plan, table: TablePlan, mode: FillMode): Statement[] {
   const column = ident(plan.column);
   const held = (plan.keys[table.table] ?? []).map(({ name }) => name);
   const keys = [...held, ...[...table.via, ...decidingKeys(table)].flatMap(keyColumns)];
   const changed = storedColumns(table, keys).map((k) => `new.${ident(k)} is distinct from old.${ident(k)}`);
-  const condition = [`new.${column} is null`, `new.${column} is distinct from old.${column}`, ...changed].join(' or ');
-  const guard = guarded ? ` and pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'` : '';
+  const touched = [`new.${column} is distinct from old.${column}`, ...changed];
+  // rows that the application leaves empty wait for the backfill; one that a trigger of ours touches is asked for its tenant
+  const empty = `new.${column} is null${mode === 'beside' ? ' and pg_catalog.pg_trigger_depth() > 0' : ''}`;
+  const condition = [empty, ...touched].join(' or ');
+  const guard =
+    mode === 'alone' ? '' : ` and pg_catalog.current_setting('${backfillSetting}', true) is distinct from 'on'`;
   const execute = `execute function ${functionName('fill', table.table)}()`;
   return [
     {
@@ -85,8 +89,11 @@ function fillTriggers(plan: Plan, table: TablePlan, guarded: boolean): Statement
     },
     {
       // not UPDATE OF: that would miss a key set by another trigger, and rows that move while the backfill passes
-      purpose: 'and so does every row that changes, also while the backfill passes',
-      text: `create or replace trigger ${triggerNames.update} before update on ${table.table} for each row when ((${condition})${guard}) ${execute}`,
+      purpose:
+        mode === 'beside'
+          ? 'and so does every row whose key changes while the backfill passes'
+          : 'and so does every row that changes, also while the backfill passes',
+      text: `create or replace trigger ${triggerNames.update} ${mode === 'beside' ? 'after' : 'before'} update on ${table.table} for each row when ((${condition})${guard}) ${execute}`,
     },
   ];
 }
@@ -163,15 +170,26 @@ ${computeGenerated(table)}${table.via.map((key) => lookUps(plan, key)).join('')}
     else
       new.${column} := coalesce(new.${column}, tenantry.context_tenant());
     end if;
-    return new;
+  else
+    if new.${column} is not null and new.${column} <> v_tenant
+       and (tg_op = 'INSERT' or new.${column} is distinct from old.${column}) then
+      raise exception 'tenantry: % of % contradicts %', ${literal(plan.column)}, ${literal(table.table)}, ${literal(table.via.map((k) => k.parent).join(', '))} using errcode = '23514';
+    end if;
+    new.${column} := v_tenant;
   end if;
-  if new.${column} is not null and new.${column} <> v_tenant
-     and (tg_op = 'INSERT' or new.${column} is distinct from old.${column}) then
-    raise exception 'tenantry: % of % contradicts %', ${literal(plan.column)}, ${literal(table.table)}, ${literal(table.via.map((k) => k.parent).join(', '))} using errcode = '23514';
-  end if;
-  new.${column} := v_tenant;
-  return new;
+${besideBackfill(plan, table)}  return new;
 end `;
+}
+
+/** While the backfill passes, the trigger comes after the row and writes it again. */
+function besideBackfill(plan: Plan, table: TablePlan): string {
+  if (table.primaryKey.length === 0) return '';
+  const column = ident(plan.column);
+  const row = table.primaryKey.map((c) => `t.${ident(c)} = new.${ident(c)}`).join(' and ');
+  return `  if tg_when = 'AFTER' then
+    update ${table.table} t set ${column} = new.${column} where ${row} and t.${column} is distinct from new.${column};
+  end if;
+`;
 }
 
 /** A row that holds the key of its organization asks nobody else. */

@@ -30,7 +30,7 @@ import { selectStatements } from './preflight-queries.ts';
 import { conflictsError, pausedError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
 import { findReferences } from './references/find.ts';
 import { proposeRoots } from './roots.ts';
-import type { OnEvent } from './run/events.ts';
+import { ListenerError, type OnEvent, telling } from './run/events.ts';
 import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } from './run/run.ts';
 import { createState, type RunRow } from './run/state.ts';
 import { readWindowState } from './run/window.ts';
@@ -77,10 +77,7 @@ export function createAdopt({
     force: options.force ?? false,
     signal: options.signal,
     hooks: createPhaseHooks({ schema, entries, confirm: options.confirm, skip: options.withoutHooks ?? false }),
-    onEvent: async (event) => {
-      await onAnyEvent(event);
-      await options.onEvent?.(event);
-    },
+    onEvent: telling(onAnyEvent, options.onEvent),
   });
 
   const planNow = async (db: Queryable, decisions: PlanDecisions): Promise<Plan> => {
@@ -459,7 +456,7 @@ async function translated<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw translateDatabaseError(error);
+    throw error instanceof ListenerError ? error.cause : translateDatabaseError(error);
   }
 }
 

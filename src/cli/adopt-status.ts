@@ -33,6 +33,14 @@ export function printStatus(terminal: Terminal, status: AdoptStatus, now = new D
     ...status.quarantine
       .filter(({ rows }) => rows > 0)
       .map(({ table, rows }) => ['kept', 'warn', `${count(rows)} rows of ${table} wait without a tenant`] as const),
+    ...status.missed.map(
+      ({ table, message, sqlstate }) =>
+        [
+          'missed',
+          'warn',
+          `changes of ${table} could not be followed (${sqlstate} ${message}): tenantry adopt run follows them`,
+        ] as const,
+    ),
     ...status.legacyLogins.map(
       ({ login, organization }) => ['login', 'plain', `${login} is ${organization} in every session`] as const,
     ),

@@ -73,3 +73,28 @@ test('the library and the command do the same, tell the same, and pause each oth
     expect([wrong, (await command('run', '--file', file, ...wrong)).code]).toEqual([wrong, 2]);
   }
 });
+
+test('what a listener throws ends the run as it is: no change of the schema, nothing of ours, and the run goes on', async () => {
+  const adopt = createAdopt({ adminPool: shop.pool });
+  const { plan } = await adopt.plan({ root: 'public.shops' });
+  for (const type of ['phase', 'step'] as const) {
+    const thrown: unknown[] = [];
+    const error: unknown = await adopt
+      .run(plan, {
+        to: 'expand',
+        async onEvent(event) {
+          if (event.type !== type) return;
+          await shop.db.query('select nothing from public.not_there').catch((own: unknown) => {
+            thrown.push(own);
+            throw own;
+          });
+        },
+      })
+      .catch((own: unknown) => own);
+    expect(error).toBe(thrown[0]);
+    expect(error).toMatchObject({ code: '42P01' });
+    expect((await adopt.status())?.lastError).toContain('not_there');
+  }
+  await adopt.run(null, { to: 'expand' });
+  expect((await adopt.undo()).differences).toEqual([]);
+});

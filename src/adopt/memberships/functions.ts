@@ -63,7 +63,13 @@ export function membershipFunctions(plan: Plan, memberships: MembershipPlan): { 
     [
       { name: 'adopt_repair_members', parameters: '', returns: 'integer' },
       'language plpgsql volatile',
-      `begin return tenantry.adopt_sync(array(select d.old_key from (${differences(plan, memberships)}) d where d.old_key is not null group by 1), true); end `,
+      `declare
+  v_changed integer;
+begin
+  v_changed := tenantry.adopt_sync(array(select d.old_key from (${differences(plan, memberships)}) d where d.old_key is not null group by 1), true);
+  delete from tenantry.adoption_missed;
+  return v_changed;
+end `,
     ],
   ];
   return {

@@ -1,4 +1,4 @@
-import { ident, type Statement } from '../../database/sql.ts';
+import { ident, literal, type Statement } from '../../database/sql.ts';
 import type { Inspection, TableName } from '../inspection.ts';
 import type { BatchStep, Plan, Step } from '../plan-types.ts';
 import { functionName, membershipTriggers } from '../steps/names.ts';
@@ -145,6 +145,7 @@ begin
   return null;
 exception when others then
   raise log ${waiting(table)}, sqlerrm;
+  perform tenantry.adopt_missed(${literal(table)}, sqlstate, sqlerrm);
   return null;
 end `;
 }

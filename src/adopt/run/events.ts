@@ -63,3 +63,22 @@ export type AdoptEvent =
   | { readonly type: 'warning'; readonly message: string };
 
 export type OnEvent = (event: AdoptEvent) => void | Promise<void>;
+
+/** Thrown by whoever listens: it ends the run as it is, and is no error of the database's. */
+export class ListenerError extends Error {
+  override readonly name = 'ListenerError';
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+/** Tells both listeners, and marks what they throw. */
+export function telling(...listeners: readonly (OnEvent | undefined)[]): OnEvent {
+  return async (event) => {
+    try {
+      for (const listener of listeners) await listener?.(event);
+    } catch (error) {
+      throw new ListenerError(error);
+    }
+  };
+}

@@ -24,15 +24,16 @@ export interface RunContext {
 }
 
 export function lockOptions(context: RunContext, id: string): LockOptions {
+  // beside the attempt: nobody waits for it, and a listener that throws ends no process
+  const tell = (attempt: Parameters<typeof tellLock>[2]): void => void tellLock(context, id, attempt).catch(() => {});
   return {
     ...context.locks,
     ...(context.signal === undefined ? {} : { signal: context.signal }),
     onAttempt: (attempt) => {
       context.locks.onAttempt?.(attempt);
-      void tellLock(context, id, attempt);
+      tell(attempt);
     },
-    onWaiting: ({ milliseconds, blockers }) =>
-      void tellLock(context, id, { attempt: 1, outcome: 'waiting', milliseconds, blockers }),
+    onWaiting: ({ milliseconds, blockers }) => tell({ attempt: 1, outcome: 'waiting', milliseconds, blockers }),
   };
 }
 

@@ -125,6 +125,7 @@ export const checks: readonly Check[] = [
   check(56, 'error', 'fill-trigger-missing', 'A trigger that keeps the tenants of an adopted table right is off'),
   check(57, 'warn', 'legacy-login', 'A login has a tenant without a context, and not as it was declared'),
   check(58, 'info', 'rows-in-quarantine', 'Rows of an adopted table wait without a tenant'),
+  check(59, 'warn', 'memberships-missed', 'Changes of old memberships could not be followed'),
 ];
 
 /** @throws for a code that is not in the registry: a fault of ours */

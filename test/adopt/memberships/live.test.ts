@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../../src/adopt/index.ts';
+import { tenantry } from '../../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { byJoinTable, members, oldMembers, oldTables } from './old-tables.ts';
 
@@ -186,5 +187,36 @@ describe('old code goes on writing', () => {
     expect(await ofTwo()).toEqual([]);
     expect(await adopt().verify()).toEqual([]);
     await adopt().undo();
+  });
+
+  test('B7, E4: what a trigger could not follow is told by status and SQL without its values, fails nobody, and is followed by the next run', async () => {
+    await adopt().run((await adopt().plan(byJoinTable)).plan, { to: 'backfill' });
+    expect((await adopt().status())?.missed).toEqual([]);
+    await db.query(
+      `alter table tenantry.users add constraint no_such check (email not like 'poison%');
+       create function tenantry.refuse() returns trigger language plpgsql as $$ begin if new.email like 'secret%' then raise exception 'value "%" is refused', new.email; end if; return new; end $$;
+       create trigger refuse before insert or update on tenantry.users for each row execute function tenantry.refuse()`,
+    );
+    const [row] = await db.query<{ id: number }>(
+      `insert into "user" (email) values ('poison@example.com') returning id`,
+    );
+    await db.query(`insert into "user" (email) values ('secret2@example.com')`);
+    expect(await db.query('select 1 from "user" where id = $1', [row!.id])).toHaveLength(1);
+    const status = await adopt().status();
+    expect(status?.missed.map(({ table, sqlstate }) => [table, sqlstate])).toEqual([
+      ['public."user"', '23514'],
+      ['public."user"', 'P0001'],
+    ]);
+    expect(JSON.stringify(status?.missed)).not.toContain('secret');
+    expect((await tenantry(['adopt', 'status'], { DATABASE_URL: db.adminUrl })).out).toContain(
+      'changes of public."user" could not be followed (P0001 value … is refused)',
+    );
+    await db.query(
+      'drop trigger refuse on tenantry.users; drop function tenantry.refuse(); alter table tenantry.users drop constraint no_such',
+    );
+    await adopt().run(null, { to: 'backfill' });
+    expect((await adopt().status())?.missed).toEqual([]);
+    await same();
+    expect((await adopt().undo()).differences).toEqual([]);
   });
 });

@@ -30,6 +30,12 @@ interface Case {
 
 const cases: Record<string, Case> = {
   integer: { columns: 'k1 integer', keys: ['1', '22', '-3', '4'], first: '1' },
+  // past what a double can tell apart
+  bigint: {
+    columns: 'k1 bigint',
+    keys: ['9007199254740993', '9007199254740992', '-9223372036854775808', '9223372036854775807'],
+    first: '9007199254740993',
+  },
   text: { columns: 'k1 text', keys: [`'a:b'`, `'it''s %'`, `'ü'`, `'later'`], first: 'a:b' },
   uuid: {
     columns: 'k1 uuid',

@@ -118,10 +118,18 @@ export const adoptionCases: readonly CheckCase[] = [
       update tenantry.adoption_runs set phase = 'tighten';
       insert into tenantry.adoption_steps (run_id, id, position, phase, table_name, status)
         values ('0198a000-0000-7000-8000-000000000001', 'tighten/public.bills/guard', 4, 'tighten', 'public.bills', 'done');
-      create trigger zz_tenantry_guard after insert on public.bills for each row execute function public.nothing();
+      create trigger zz_tenantry_unassigned after insert on public.bills for each row execute function public.nothing();
       grant select on public.bills to tenantry_owner`,
     broken: 'insert into public.bills (id, shop_id) values (1, 1)',
     fixed: 'delete from public.bills where id = 1',
+    silent: quiet,
+  },
+  {
+    code: 'TD059',
+    keys: ['public.org_user:23505'],
+    setup: adopted,
+    broken: `select tenantry.adopt_missed('public.org_user', '23505', 'duplicate key value "secret"')`,
+    fixed: 'delete from tenantry.adoption_missed',
     silent: quiet,
   },
 ];

@@ -211,10 +211,14 @@ begin
 
   if p_mode = 'consume' and (allowed or exists (select from tenantry.usage_events u where u.tenant_id = t and u.id = p_event collate "C")) then
     -- what was counted before is not refused when it is sent again
-    answer := coalesce(nullif(tenantry.count_usage(array[t], array[n], array[p_api_key], array[p_metric],
-      array[floor(extract(epoch from limit_take.reserved_at) / 900)::bigint], array[1], p_event,
-      array[floor(extract(epoch from limit_take.reserved_at) * 1000 - floor(extract(epoch from limit_take.reserved_at) / 900) * 900000)::integer],
-      array[p_quantity], array[p_end_user::text]), ''), 'c');
+    for attempt in 1 .. 2 loop
+      answer := coalesce(nullif(tenantry.count_usage(array[t], array[n], array[p_api_key], array[p_metric],
+        array[floor(extract(epoch from limit_take.reserved_at) / 900)::bigint], array[1], p_event,
+        array[floor(extract(epoch from limit_take.reserved_at) * 1000 - floor(extract(epoch from limit_take.reserved_at) / 900) * 900000)::integer],
+        array[p_quantity], array[p_end_user::text]), ''), 'c');
+      exit when answer <> '!';
+      perform tenantry.open_usage(array[t]); -- its day is over, or never began
+    end loop;
     allowed := answer in ('c', 'd');
     if answer = 'c' and p_end_user is not null then
       perform tenantry.count_end_user(t, p_end_user, p_metric, p_quantity, limit_take.reserved_at);

@@ -758,6 +758,8 @@ begin
       where p.tenant_id = p_tenant and p.period_start >= p_from and p.period_end <= p_to and (p_metric is null or p.metric = p_metric collate "C")
   ) c on c.of_key = l.of_key and c.scope_id = l.scope_id and c.metric = l.metric and c.period = l.period and c.period_start = l.period_start
   where (coalesce(c.value, 0), coalesce(c.events, 0)) <> (coalesce(l.value, 0), coalesce(l.events, 0))
+    -- a range tells nothing of periods that reach beyond it
+    and (l.period_start is null or l.period_start >= p_from and l.period_end <= p_to)
     and coalesce(l.period_start, c.period_start) >= (select a.kept_since from tenantry.usage_accounts a where a.tenant_id = p_tenant);
 end $$;
 
@@ -765,18 +767,18 @@ end $$;
 create function tenantry.recount_usage(p_tenant uuid, p_metric text default null, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity') returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-  d record;
+  wrong record;
   changed bigint := 0;
 begin
   perform from tenantry.usage_accounts a where a.tenant_id = p_tenant for update;
-  for d in select * from tenantry.usage_differences(p_tenant, p_metric, p_from, p_to) x order by x.of_key, x.scope_id, x.metric, x.period, x.period_start loop
-    if d.of_key then
+  for wrong in select * from tenantry.usage_differences(p_tenant, p_metric, p_from, p_to) x order by x.of_key, x.scope_id, x.metric, x.period, x.period_start loop
+    if wrong.of_key then
       insert into tenantry.usage_key_periods as p (tenant_id, api_key_id, metric, period, period_start, period_end, value, events, last_at)
-        values (p_tenant, d.scope_id, d.metric, d.period, d.period_start, d.period_end, d.ledger_value, d.ledger_events, d.last_at)
+        values (p_tenant, wrong.scope_id, wrong.metric, wrong.period, wrong.period_start, wrong.period_end, wrong.ledger_value, wrong.ledger_events, wrong.last_at)
         on conflict (tenant_id, api_key_id, metric, period, period_start) do update set value = excluded.value, events = excluded.events, last_at = excluded.last_at;
     else
       insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, last_at)
-        values (p_tenant, d.scope_id, d.metric, d.period, d.period_start, d.period_end, d.ledger_value, d.ledger_events, d.last_at)
+        values (p_tenant, wrong.scope_id, wrong.metric, wrong.period, wrong.period_start, wrong.period_end, wrong.ledger_value, wrong.ledger_events, wrong.last_at)
         on conflict (tenant_id, namespace_id, metric, period, period_start) do update set value = excluded.value, events = excluded.events,
           last_at = excluded.last_at, alert_at = null;
     end if;

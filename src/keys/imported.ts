@@ -33,9 +33,8 @@ export async function firstUse(
   const askedAt = performance.now();
   for (const answer of await findImportedKeys(kernel, prefixes)) {
     const entry = keyEntry(answer, askedAt, maxAgeMs);
-    if (entry.bcrypt === undefined || !(await compare(key, entry.bcrypt))) continue;
-    const hash = peppers.digest(peppers.current, key);
-    if (hash === undefined) return null;
+    if (!(await compare(key, String(entry.bcrypt)))) continue;
+    const hash = peppers.fresh(key);
     if (key.length <= bcryptLimit) {
       await rehashKey(kernel, {
         tenantId: entry.verified.tenantId,

@@ -113,8 +113,8 @@ export function createKeys(kernel: Kernel, audit: Audit, options: KeysOptions = 
     key: Pick<ApiKey, 'id' | 'kind' | 'environment'>,
   ): Promise<{ key: string; hint: string }> => {
     const { key: text, publicId, hint } = newKey(keyPrefix(key.kind, key.environment));
-    const { current, digest } = peppers();
-    const secret = { lookup: publicId, hint, hash: digest(current, text), version: current };
+    const { current, fresh } = peppers();
+    const secret = { lookup: publicId, hint, hash: fresh(text), version: current };
     await insertSecret(tx, currentTenant().tenantId, key.id, {
       ...secret,
       bcryptHash: undefined,
@@ -126,9 +126,9 @@ export function createKeys(kernel: Kernel, audit: Audit, options: KeysOptions = 
   const importOne = async (tx: Kernel, input: z.output<typeof keyImport>): Promise<ApiKey> => {
     const { key, bcryptHash, lookupPrefix, ...values } = input;
     const { tenantId } = currentTenant();
-    const { current, digest } = peppers();
-    const hash = key === undefined ? undefined : digest(current, key);
-    const hint = lookupPrefix ?? hintOf(key ?? '');
+    const { current, fresh } = peppers();
+    const hash = key === undefined ? undefined : fresh(key);
+    const hint = lookupPrefix ?? hintOf(String(key));
     const made = inserted(await insertKey(tx, tenantId, values), 'API key');
     await insertSecret(tx, tenantId, made.id, {
       lookup: (key === undefined ? undefined : publicIdOf(key)) ?? (hash === undefined ? undefined : hashLookup(hash)),

@@ -15,6 +15,8 @@ export interface Peppers {
   readonly versions: readonly number[];
   /** HMAC-SHA-256 of a key; undefined for a version that is not at hand. */
   digest(version: number, key: string): Buffer | undefined;
+  /** The same under the current version. */
+  fresh(key: string): Buffer;
 }
 
 const leastBytes = 32;
@@ -35,12 +37,15 @@ export function createPeppers(peppers: readonly Pepper[]): Peppers {
   }
   const [first] = peppers;
   if (first === undefined) throw invalid('there is none');
+  const hmac = (secret: KeyObject, key: string): Buffer => createHmac('sha256', secret).update(key).digest();
+  const newest = secrets.get(first.version) as KeyObject;
   return {
     current: first.version,
+    fresh: (key) => hmac(newest, key),
     versions: peppers.map(({ version }) => version),
     digest(version, key) {
       const secret = secrets.get(version);
-      return secret === undefined ? undefined : createHmac('sha256', secret).update(key).digest();
+      return secret === undefined ? undefined : hmac(secret, key);
     },
   };
 }

@@ -32,7 +32,10 @@ export function createThrottle(limiter: KeyRateLimiter, rate: Rate | false): Thr
       if (house === unknownHouse) return;
       const { allowed, retryAfterMs } = await limiter.take([{ key: `api-key-failures:${house}`, rate }]);
       if (allowed) return;
-      if (blocked.size >= mostBlocked) blocked.delete(blocked.keys().next().value ?? '');
+      for (const oldest of blocked.keys()) {
+        if (blocked.size < mostBlocked) break;
+        blocked.delete(oldest);
+      }
       blocked.set(house, performance.now() + Math.min(retryAfterMs, rate.periodMs));
     },
   };

@@ -2,8 +2,6 @@ import type { Kernel } from '../database/kernel.ts';
 import type { KeyEntry } from './entry.ts';
 import { touchKeys } from './lookup-queries.ts';
 
-const most = 10_000;
-
 /** When keys were used: collected, and written down once in a while. A request waits for none of it. */
 export class KeyUses {
   readonly #kernel: Kernel;
@@ -11,9 +9,11 @@ export class KeyUses {
   readonly #onError: (error: unknown) => void;
   #seen = new Map<string, KeyEntry>();
   #timer: NodeJS.Timeout | undefined;
+  readonly #most: number;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(kernel: Kernel, everyMs: number, onError: (error: unknown) => void) {
+  constructor(kernel: Kernel, everyMs: number, onError: (error: unknown) => void, most = 10_000) {
+    this.#most = most;
     this.#kernel = kernel;
     this.#everyMs = everyMs;
     this.#onError = onError;
@@ -26,7 +26,7 @@ export class KeyUses {
 
   #add(entry: KeyEntry): void {
     this.#seen.set(entry.verified.keyId, entry);
-    if (this.#seen.size >= most) void this.flush();
+    if (this.#seen.size >= this.#most) void this.flush();
     else if (this.#timer === undefined) {
       this.#timer = setTimeout(() => void this.flush(), this.#everyMs);
       this.#timer.unref();

@@ -117,8 +117,7 @@ async function takeRate(v: Verifying, { verified }: KeyEntry, { onRate }: Verify
 
 /** Hashes a key under the current pepper that was verified under an older one. */
 function freshen(v: Verifying, key: string, entry: KeyEntry, digest: Buffer): void {
-  const hash = v.peppers.digest(v.peppers.current, key);
-  if (hash === undefined) return;
+  const hash = v.peppers.fresh(key);
   const lookup = publicIdOf(key) === undefined ? hashLookup(hash) : undefined;
   // once for as long as the entry is kept
   entry.hash = hash;

@@ -206,6 +206,8 @@ describe('leaked keys', () => {
     const { key } = await make();
     const handle = handlerOf();
     const answers = [];
+    const bare = JSON.stringify([{ token: newKey('sk_live_').key }, { token: 'x', url: null, source: 'commit' }]);
+    answers.push(await handle(bare, signed(bare)));
     for (const token of [key, key, newKey('sk_live_').key, `${key}x`, 'nonsense']) {
       const body = report(token);
       answers.push(await handle(body, signed(body)));

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withTenant } from '../../src/context/index.ts';
 import type { ApiKey, KeyCreate } from '../../src/keys/index.ts';
+import { createMemoryRateLimiter } from '../../src/metering/rate/memory.ts';
 import { type Customer, eventually, keysFixture, newCustomer, pepper, refusalOf, unique } from './fixture.ts';
 
 const f = keysFixture({ lastUsedEveryMs: 3_600_000 });
@@ -257,6 +258,8 @@ describe('B4 C5 an API key', () => {
     const rotated = await asMember(() => f.t.keys.rotate(apiKey.id));
     expect(await refusalOf(f.t.keys.verify(rotated!.key))).toBe('accepted');
     expect((await asMember(() => f.t.keys.revoke(apiKey.id)))?.status).toBe('revoked');
+    await a.asAdmin(() => f.t.keys.setAcl(apiKey.id, { [member]: { read: true } }));
+    expect(await refusalOf(asMember(() => f.t.keys.restore(apiKey.id)))).toBe('TNT_FORBIDDEN');
     await a.asAdmin(() => f.t.keys.setAcl(apiKey.id, {}));
     expect(await asMember(() => f.t.keys.get(apiKey.id))).toBeNull();
     expect(await refusalOf(a.asAdmin(() => f.t.keys.setAcl(apiKey.id, { [b.adminId]: { read: true } })))).toBe(
@@ -308,10 +311,13 @@ describe('B4 C5 an API key', () => {
   it('takes its own rate limit, and says what is left', async () => {
     const { key } = await make({ rateLimit: { limit: 2, periodMs: 60_000 } });
     const left: number[] = [];
+    const t = f.another({ limiter: createMemoryRateLimiter() });
     const use = { onRate: ({ remaining }: { remaining: number }) => left.push(remaining) };
-    for (let i = 0; i < 2; i += 1) await f.t.keys.verify(key, use);
-    expect(await refusalOf(f.t.keys.verify(key, use))).toBe('TNT_RATE_LIMITED');
+    for (let i = 0; i < 2; i += 1) await t.keys.verify(key, use);
+    expect(await refusalOf(t.keys.verify(key, use))).toBe('TNT_RATE_LIMITED');
     expect(left).toEqual([1, 0, 0]);
+    // another process' memory counts for itself
+    expect(await refusalOf(f.t.keys.verify(key))).toBe('accepted');
   });
 });
 
@@ -344,11 +350,12 @@ describe('what t.keys is given', () => {
     const { key } = await a.asAdmin(() => f.t.keys.create({ name: 'server' }));
     const errors: unknown[] = [];
     const t = f.another({ onError: (error) => errors.push(error), cache: false });
-    await t.keys.verify(key);
+    const silent = f.another({ cache: false });
+    for (const one of [t, silent]) await one.keys.verify(key);
     await f.db.query(
       'revoke execute on function tenantry.touch_api_keys(uuid[], uuid[], double precision[]) from tenantry_app',
     );
-    await t.close();
+    await Promise.all([t.close(), silent.close()]);
     await f.db.query(
       'grant execute on function tenantry.touch_api_keys(uuid[], uuid[], double precision[]) to tenantry_app',
     );

@@ -1,9 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { withTenant } from '../src/context/index.ts';
 import type { Tenantry } from '../src/tenantry.ts';
 
-async function connect(url: string): Promise<pg.Client> {
+export async function connect(url: string): Promise<pg.Client> {
   const admin = new pg.Client({ connectionString: url });
   admin.on('error', () => {});
   await admin.connect();
@@ -75,18 +75,16 @@ export async function fillKeys(url: string, total: number): Promise<void> {
   await admin.end();
 }
 
-/** The floor: a table of nothing but hashes, and what a bare look-up returns. As many rows as there are keys. */
-export async function fillFloor(url: string, keys: readonly string[], total: number): Promise<Buffer[]> {
+/** The floor: a table of nothing but hashes, and what a bare look-up returns. */
+export async function fillFloor(url: string, keys: readonly string[]): Promise<Buffer[]> {
   const admin = await connect(url);
   await admin.query(
-    `create table if not exists bare_keys (hash bytea primary key, tenant_id uuid not null, key_id uuid not null, permissions text[] not null, expires_at timestamptz)`,
+    'create table bare_keys (hash bytea primary key, tenant_id uuid not null, key_id uuid not null, permissions text[] not null, expires_at timestamptz)',
   );
-  await admin.query('truncate bare_keys');
   const hashes = keys.map((key) => createHash('sha256').update(key).digest());
   await admin.query(
-    `insert into bare_keys select h, gen_random_uuid(), gen_random_uuid(), '{read,write}'::text[] from unnest($1::bytea[]) h
-     union all select sha256(convert_to($2 || i, 'UTF8')), gen_random_uuid(), gen_random_uuid(), '{read,write}'::text[] from generate_series(1, $3::int) i`,
-    [hashes, randomBytes(8).toString('hex'), Math.max(0, total - keys.length)],
+    `insert into bare_keys select h, gen_random_uuid(), gen_random_uuid(), '{read,write}'::text[] from unnest($1::bytea[]) h`,
+    [hashes],
   );
   await admin.query('grant select on bare_keys to tenantry_app');
   await admin.query('vacuum (analyze) bare_keys');

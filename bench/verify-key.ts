@@ -1,6 +1,8 @@
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import pg from 'pg';
+import { ensureLogin } from '../src/database/logins.ts';
+import { migrateUp } from '../src/database/migrate.ts';
 import { createPool } from '../src/pool/index.ts';
 import { createTenantry } from '../src/tenantry.ts';
 import {
@@ -14,9 +16,8 @@ import {
   machine,
   printTable,
   ratio,
-  spread,
 } from './frame.ts';
-import { createKeys, fillFloor, fillKeys } from './verify-key.data.ts';
+import { connect, createKeys, fillFloor, fillKeys } from './verify-key.data.ts';
 import { openBetterAuth } from './verify-key.peer.ts';
 
 // What it costs to know whose a key is: with the cache, without, beside a bare look-up by hash and beside better-auth.
@@ -42,7 +43,7 @@ try {
   const [hot] = keys as [string];
   const keyOf = (i: number): string => keys[i % keyCount] as string;
 
-  let hashes = await fillFloor(server.adminUrl, keys, keyCount);
+  const hashes = await fillFloor(server.adminUrl, keys);
   const hashOf = (i: number): Buffer => hashes[i % keyCount] as Buffer;
   const select = 'select tenant_id, key_id, permissions, expires_at from bare_keys where hash = $1';
   const bareSelect = async (hash: Buffer): Promise<void> => {
@@ -121,34 +122,48 @@ try {
     Object.entries(waits).map(([name, { p50, p99 }]) => [name, p50.toFixed(3), p99.toFixed(3)]),
   );
 
-  const flat: { keys: number; rate: number; floor: number }[] = [];
-  for (const size of sizes) {
-    await fillKeys(server.adminUrl, size);
-    hashes = await fillFloor(server.adminUrl, keys, size);
-    const [ours, floor] = [
-      rate('Tenantry uncached', batch, (i) => uncached.keys.verify(keyOf(i))),
-      rate('prepared SELECT', batch, (i) => bareSelect(hashOf(i))),
-    ];
-    const at = await interleave([ours, floor], { rounds: options.quick ? 5 : 11, warmup: 1 });
-    flat.push({
-      keys: Math.max(size, keyCount),
-      rate: at.get(ours.name)?.rate.median ?? 0,
-      floor: at.get(floor.name)?.rate.median ?? 0,
-    });
+  // a database for each number of keys, measured in turn: what else the machine does falls on all alike
+  const root = await connect(server.adminUrl);
+  const template = new URL(server.adminUrl).pathname.slice(1);
+  const sized = sizes.map((size) => ({ size, name: `${template}_${size}` }));
+  const flatCases: BenchCase[] = [];
+  const close: (() => Promise<unknown>)[] = [];
+  for (const { size, name } of sized) {
+    await root.query(`create database ${name} owner tenantry_admin`);
+    const [adminUrl, appUrl] = [server.adminUrl, server.appUrl].map(
+      (url) => Object.assign(new URL(url), { pathname: `/${name}` }).href,
+    ) as [string, string];
+    const migrating = new pg.Pool({ connectionString: adminUrl, max: 1 });
+    await migrateUp(migrating);
+    await ensureLogin(migrating, { name: 'bench_app', password: 'bench', group: 'tenantry_app' });
+    await migrating.end();
+    const own = createPool({ connectionString: appUrl, max: concurrent, idleTimeoutMillis: 0 });
+    own.on('error', () => {});
+    const t = createTenantry({ pool: own, keys: { peppers, cache: false } });
+    const few = await createKeys(adminUrl, t, Math.min(100, size));
+    await fillKeys(adminUrl, size);
+    flatCases.push(
+      rate(`${size.toLocaleString('en-US')} keys`, batch, (i) => t.keys.verify(few[i % few.length] as string)),
+    );
+    close.push(() => t.close().then(() => own.end()));
   }
+  const flatly = await interleave(flatCases, { rounds: options.quick ? 5 : 21, warmup: 2 });
+  const flat = [...flatly.values()];
   printTable(
-    'uncached verifications per second, by number of keys',
-    ['keys', 'Tenantry', 'prepared SELECT'],
-    flat.map(({ keys: count, rate: ours, floor }) => [count.toLocaleString('en-US'), ours, floor]),
+    'uncached verifications per second, by number of keys in the database',
+    ['', 'median', 'least', 'most'],
+    flat.map(({ name, rate: { median, min, max } }) => [name, median, min, max]),
   );
+  for (const one of close) await one();
+  for (const { name } of sized) await root.query(`drop database ${name} with (force)`);
+  await root.end();
 
-  const [smallest, largest] = [flat[0], flat.at(-1)];
   const floor = ratio(result('Tenantry uncached, 200 keys'), result('prepared SELECT by hash, 200 keys'));
   const cost = 1 / ratio(result('Tenantry cached, 200 keys'), result('checksum + hash + map, 200 keys'));
   const lines: Record<string, number> = {
     'floor-one-key': ratio(result('Tenantry uncached, one key'), result('prepared SELECT by hash, one key')),
     'cached-cost': cost,
-    flat: (largest?.rate ?? 0) / (smallest?.rate ?? 1),
+    flat: ratio(flat.at(-1) as BenchResult, flat[0] as BenchResult),
     ...(peer === undefined
       ? {}
       : {
@@ -177,10 +192,7 @@ try {
     results: {
       'Whose is this key?': [...measured.values()],
       waits,
-      flat: {
-        ...Object.fromEntries(flat.map(({ keys: count, ...rates }) => [count, rates])),
-        spread: spread(flat.map(({ rate: r }) => r)),
-      },
+      'By number of keys': flat,
     },
   });
 } finally {

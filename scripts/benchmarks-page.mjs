@@ -14,6 +14,18 @@ const meanings = {
     ratio_first: "the same for a caller's first list in a minute",
     any: 'p50 ÷ the fastest hand-written SQL: resources, % visible, kind of list',
   },
+  'verify-key': {
+    floor: 'uncached verification ÷ a bare prepared `SELECT` by hash, 200 keys, 16 concurrent (goal 0.9)',
+    'floor-one-key': 'the same, one hot key',
+    'cached-cost': 'cost of a cached verification ÷ checksum + hash + map look-up (goal at most 2)',
+    flat: 'uncached verification with 1,000,000 keys ÷ with 100 (1 is flat)',
+    'better-auth': 'Tenantry as it comes ÷ better-auth with its api-key plugin (goal 20)',
+    'better-auth-one-key': 'the same, one hot key',
+    'better-auth-uncached': 'Tenantry without its cache ÷ better-auth',
+  },
+  'verify-key-revocation': {
+    any: 'milliseconds after the revoking call returned in which a key was still accepted, at the most (goals 0; 1,000; 5,000)',
+  },
   tenants: { flat: 'worst cost at the largest number of organizations ÷ the smallest (1 is flat)' },
 };
 const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(2));

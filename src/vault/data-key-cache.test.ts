@@ -28,6 +28,7 @@ describe('unwrapped data keys', () => {
     expect([cache.size, idle]).toEqual([0, zeros]);
     const short = new DataKeyCache({ maxAgeMs: 0 });
     short.set('asked', asked);
+    await pause(15);
     expect([short.has('asked'), asked]).toEqual([false, zeros]);
     short.clear();
   });

@@ -1,7 +1,7 @@
 export interface DataKeyCacheOptions {
   /** Unwrapped data keys kept at most. Defaults to 1000. */
   readonly maxKeys?: number;
-  /** How long one is kept, in milliseconds. Defaults to 300,000. */
+  /** How long one is kept, in milliseconds: 10 at least. Defaults to 300,000. */
   readonly maxAgeMs?: number;
 }
 
@@ -24,7 +24,7 @@ export class DataKeyCache {
 
   constructor({ maxKeys = 1000, maxAgeMs = 300_000 }: DataKeyCacheOptions = {}) {
     this.#maxKeys = maxKeys;
-    this.#maxAgeMs = maxAgeMs;
+    this.#maxAgeMs = Math.max(10, maxAgeMs); // whoever has just unwrapped a key must find it
   }
 
   get size(): number {

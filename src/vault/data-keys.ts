@@ -13,10 +13,10 @@ export interface Sealer {
 }
 
 export interface DataKeys {
-  /** Runs `fn` with the organization's current data key; the first use makes one. */
-  sealing<T>(tenantId: string, fn: (sealer: Sealer) => T | Promise<T>): Promise<T>;
+  /** Runs `fn` with the organization's current data key; the first use makes one. `on`: the transaction one is in. */
+  sealing<T>(tenantId: string, fn: (sealer: Sealer) => T | Promise<T>, on?: Kernel): Promise<T>;
   /** @throws TNT_SECRET_DAMAGED, TNT_VAULT_KEY_MISSING, TNT_VAULT_KEY_WRONG */
-  open(tenantId: string, sealed: string, binding: Binding): Promise<Buffer>;
+  open(tenantId: string, sealed: string, binding: Binding, on?: Kernel): Promise<Buffer>;
   /** Forgets every unwrapped key. */
   clear(): void;
 }
@@ -43,8 +43,8 @@ export async function unwrapDataKey(keyring: Keyring, tenantId: string, row: Dat
 }
 
 /**
- * Keys are read and made on connections of their own, never inside a caller's transaction: a first key that is rolled
- * back would stay in the cache and seal what nobody can open.
+ * A first key is made on a connection of its own, never inside a caller's transaction: rolled back there, it would stay in
+ * the cache and seal what nobody can open.
  */
 export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKeyCacheOptions = {}): DataKeys {
   const cache = new DataKeyCache(options);
@@ -53,28 +53,33 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
 
   async function using<T>(
     tenantId: string,
-    load: () => Promise<DataKeyRow>,
     version: number,
+    load: () => Promise<DataKeyRow>,
     fn: (key: Buffer) => T,
+    inTransaction: boolean,
   ): Promise<T> {
     const name = nameOf(tenantId, version);
+    const unwrap = async (): Promise<void> => cache.set(name, await unwrapDataKey(keyring, tenantId, await load()));
     for (;;) {
       const used = cache.use(name, fn);
       if (used !== undefined) return used.result;
+      if (inTransaction) {
+        // Not with the others: who waits for a connection could wait for this one, and this one for him.
+        await unwrap();
+        continue;
+      }
       let unwrapping = underWay.get(name);
       if (unwrapping === undefined) {
-        unwrapping = load()
-          .then(async (row) => cache.set(name, await unwrapDataKey(keyring, tenantId, row)))
-          .finally(() => underWay.delete(name));
+        unwrapping = unwrap().finally(() => underWay.delete(name));
         underWay.set(name, unwrapping);
       }
       await unwrapping;
     }
   }
 
-  async function current(tenantId: string): Promise<DataKeyRow> {
+  async function current(tenantId: string, on: Kernel): Promise<DataKeyRow> {
     for (let tries = 0; tries < 3; tries += 1) {
-      const row = await selectCurrentDataKey(kernel, tenantId);
+      const row = await selectCurrentDataKey(on, tenantId);
       if (row !== null) return row;
       const fresh = randomBytes(32);
       const { keyId, wrapped } = await keyring.wrap(fresh, wrapContext(tenantId, 1));
@@ -85,35 +90,31 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
   }
 
   return {
-    async sealing(tenantId, fn) {
-      const row = await current(tenantId);
+    async sealing(tenantId, fn, on) {
+      const row = await current(tenantId, on ?? kernel);
+      const { version } = row;
+      const sealerOf = (key: Buffer): Sealer => ({
+        version,
+        seal: (plain, binding) =>
+          sealValue(key, version, tenantId, binding, typeof plain === 'string' ? Buffer.from(plain, 'utf8') : plain),
+      });
       return using(
         tenantId,
+        version,
         async () => row,
-        row.version,
-        (key) =>
-          fn({
-            version: row.version,
-            seal: (plain, binding) =>
-              sealValue(
-                key,
-                row.version,
-                tenantId,
-                binding,
-                typeof plain === 'string' ? Buffer.from(plain, 'utf8') : plain,
-              ),
-          }),
+        (key) => fn(sealerOf(key)),
+        on !== undefined,
       );
     },
-    async open(tenantId, sealed, binding) {
+    async open(tenantId, sealed, binding, on) {
       const { version } = parseSealed(sealed, binding);
       const load = async (): Promise<DataKeyRow> => {
-        const row = await selectDataKey(kernel, tenantId, version);
+        const row = await selectDataKey(on ?? kernel, tenantId, version);
         if (row === null)
           throw damaged(binding, `was sealed with data key ${version}, which this organization does not have`);
         return row;
       };
-      return using(tenantId, load, version, (key) => openValue(key, tenantId, binding, sealed));
+      return using(tenantId, version, load, (key) => openValue(key, tenantId, binding, sealed), on !== undefined);
     },
     clear: () => cache.clear(),
   };

@@ -35,31 +35,24 @@ export interface KeyringKey {
  * @throws TNT_CONFIG_INVALID naming the key's id, never its bytes
  */
 export function createKeyring(keys: readonly KeyringKey[]): Keyring {
-  return ringOver(() => mapOf(keys, 'keyring'));
+  const map = mapOf(keys, 'keyring');
+  return ringOver(() => map);
 }
 
-/** A ring over whatever `read` returns now; `retry` reads again when a key is asked for that is not there. */
-export function ringOver(
-  read: () => ReadonlyMap<string, Buffer>,
-  retry: () => ReadonlyMap<string, Buffer> = read,
-): Keyring {
-  const first = read();
-  let keys = first;
+/** A ring over the keys as they are now, the first of which wraps; `missing` names one that was not among them. */
+export function ringOver(read: (missing?: string) => ReadonlyMap<string, Buffer>): Keyring {
   const keyOf = (id: string): Buffer => {
-    const key = keys.get(id);
+    const key = read().get(id) ?? read(id).get(id);
     if (key !== undefined) return key;
-    keys = retry();
-    const found = keys.get(id);
-    if (found !== undefined) return found;
     throw new TenantryError('TNT_VAULT_KEY_MISSING', `The key ring has no key "${id}".`, { details: { keyId: id } });
   };
-  const currentId = (): string => keys.keys().next().value ?? '';
+  const currentId = (): string => read().keys().next().value ?? '';
   return {
     get current() {
       return currentId();
     },
     get ids() {
-      return [...keys.keys()];
+      return [...read().keys()];
     },
     async wrap(dataKey, context) {
       const keyId = currentId();

@@ -9,28 +9,14 @@ export interface LoadKeyringOptions {
 }
 
 /**
- * The key ring of this process: from a file, or from the variable TENANTRY_VAULT_KEYS. A file is read again when a key
- * is asked for that is not in it yet, so that a key can be added without a restart. Undefined when there is neither.
+ * The key ring of this process: from a file, or from the variable TENANTRY_VAULT_KEYS. A file is read again when it has
+ * changed, so that keys are added and replaced without a restart. Undefined when there is neither.
  *
  * @throws TNT_CONFIG_INVALID for a file that is absent, open to others, or holds something else
  */
 export function loadKeyring({ file, environment = process.env }: LoadKeyringOptions = {}): Keyring | undefined {
   const path = file ?? present(environment['TENANTRY_VAULT_KEY_FILE']);
-  if (path !== undefined) {
-    let readAt = 0;
-    let keys = readKeyFile(path);
-    return ringOver(
-      () => keys,
-      () => {
-        // a value that names a key of nowhere does not read the file each time
-        if (Date.now() - readAt > 1000) {
-          readAt = Date.now();
-          keys = readKeyFile(path);
-        }
-        return keys;
-      },
-    );
-  }
+  if (path !== undefined) return ringOver(keyFile(path));
   const text = present(environment['TENANTRY_VAULT_KEYS']);
   if (text === undefined) return undefined;
   const keys = parseKeys(text, 'TENANTRY_VAULT_KEYS');
@@ -38,6 +24,30 @@ export function loadKeyring({ file, environment = process.env }: LoadKeyringOpti
 }
 
 const present = (value: string | undefined): string | undefined => (value === '' ? undefined : value);
+
+/** Reads the file when it has changed. While it cannot be read the keys of before stay, unless one is missing. */
+function keyFile(path: string): (missing?: string) => ReadonlyMap<string, Buffer> {
+  let keys = readKeyFile(path);
+  let seen = changedAt(path);
+  let failed: unknown;
+  return (missing) => {
+    const now = changedAt(path);
+    if (now !== seen) {
+      seen = now;
+      failed = undefined;
+      try {
+        keys = readKeyFile(path);
+      } catch (error) {
+        failed = error;
+      }
+    }
+    if (missing !== undefined && failed !== undefined) throw failed;
+    return keys;
+  };
+}
+
+const changedAt = (path: string): bigint | undefined =>
+  statSync(path, { bigint: true, throwIfNoEntry: false })?.ctimeNs;
 
 function readKeyFile(path: string): ReadonlyMap<string, Buffer> {
   let text: string;

@@ -23,15 +23,16 @@ export interface Vault {
   /**
    * Encrypts a value for one place of a table of the application's own. The text is safe to store and to print.
    *
+   * @param on inside a transaction, its kernel: no second connection is taken then, but for an organization's first key
    * @throws TNT_CONTEXT_MISSING, TNT_VAULT_KEY_MISSING, TNT_VAULT_KEY_WRONG
    * @example
    * ```ts
    * const sealed = await t.vault.seal(iban, { table: 'suppliers', column: 'iban', row: supplierId });
    * ```
    */
-  seal(plain: string | Uint8Array, binding: Binding): Promise<string>;
+  seal(plain: string | Uint8Array, binding: Binding, on?: Kernel): Promise<string>;
   /** Decrypts what {@link seal} made, in the same place. @throws TNT_SECRET_DAMAGED, TNT_VAULT_KEY_MISSING, TNT_VAULT_KEY_WRONG */
-  open(sealed: string, binding: Binding): Promise<Buffer>;
+  open(sealed: string, binding: Binding, on?: Kernel): Promise<Buffer>;
   /** The same, later and only when asked: it prints as `<encrypted>` meanwhile. */
   sealed(sealed: string, binding: Binding): Sealed;
   /** Secrets that a part of the system keeps for itself, under its own name: only the organization's jobs read them. */
@@ -46,16 +47,16 @@ export function createVault(
   { keyring, cache, audit }: VaultOptions,
 ): Vault & { readonly keys: DataKeys } {
   const keys = createDataKeys(kernel, keyring, cache);
-  const open = (sealed: string, binding: Binding): Promise<Buffer> =>
-    keys.open(currentTenant().tenantId, sealed, checked(binding));
+  const open = (sealed: string, binding: Binding, on?: Kernel): Promise<Buffer> =>
+    keys.open(currentTenant().tenantId, sealed, checked(binding), on);
   return {
     keys,
     secrets: createSecrets(kernel, keys, audit),
-    seal: async (plain, binding) => {
+    seal: async (plain, binding, on) => {
       const place = checked(binding);
-      return keys.sealing(currentTenant().tenantId, (sealer) => sealer.seal(plain, place));
+      return keys.sealing(currentTenant().tenantId, (sealer) => sealer.seal(plain, place), on);
     },
-    open: async (sealed, binding) => open(sealed, binding),
+    open: async (sealed, binding, on) => open(sealed, binding, on),
     sealed: (sealed, binding) => new Sealed(async () => open(sealed, binding)),
     store(service) {
       if (!/^[a-z][a-z-]{0,62}$/.test(service) || service === 'application')

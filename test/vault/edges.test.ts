@@ -218,6 +218,29 @@ describe('A9: refreshing, at its edges', () => {
     expect(await org.asAdmin(() => oauth.disconnect())).not.toBeNull(); // what does not open is no reason to stay connected
   });
 
+  it('one connection to the database is enough, also when no key is in memory: nobody waits for himself', async () => {
+    const { oauth, vault } = f.process({}, 1, { maxAgeMs: 0, maxKeys: 1 });
+    const organizations = [await connected(f), await connected(f), await connected(f)];
+    const place = { table: 't', column: 'c', row: '1' };
+    await Promise.all(
+      organizations.map(async (org) => {
+        await age(f, org, -1);
+        await org.asAdmin(async () => {
+          const sealed = await vault.seal('x', place);
+          await Promise.all([
+            ...Array.from({ length: 4 }, () => oauth.accessToken({ provider: 'local' })),
+            vault.open(sealed, place),
+            vault.secrets.put({ name: 's', value: 'x' }),
+          ]);
+          expect(await vault.secrets.reveal('s')).toBe('x');
+          vault.forgetKeys();
+          await Promise.all([oauth.disconnect({ provider: 'local' }), vault.secrets.reveal('s')]);
+        });
+      }),
+    );
+    expect(await f.db.query('select 1 from tenantry.oauth_revocations')).toEqual([]);
+  });
+
   it('a user has twenty ways open at most', async () => {
     const org = await newOrganization(f);
     const urls = await org.asAdmin(async () => {

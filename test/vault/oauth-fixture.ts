@@ -23,7 +23,11 @@ export interface OAuthFixture extends DirectoryFixture {
   readonly keyring: ReturnType<typeof createKeyring>;
   readonly keyBytes: Uint8Array;
   /** A process of the application: its own pool, key cache and OAuth service. */
-  process(options?: Partial<OAuthOptions>, max?: number): { oauth: OAuth; pool: TenantPool };
+  process(
+    options?: Partial<OAuthOptions>,
+    max?: number,
+    cache?: DataKeyCacheOptions,
+  ): { oauth: OAuth; vault: Vault; pool: TenantPool };
   readonly oauth: OAuth;
 }
 
@@ -34,16 +38,17 @@ export function oauthFixture(): OAuthFixture {
   const parts: { -readonly [K in keyof OAuthFixture]?: OAuthFixture[K] } = {
     keyring: createKeyring([one]),
     keyBytes: one.key,
-    process(options = {}, max = 5) {
+    process(options = {}, max = 5, cache = {}) {
       const pool = createPool({ connectionString: f.db.appUrl, max, application_name: 'oauth-process' });
       pool.on('error', () => {});
       pools.push(pool);
       const kernel = createKernel(pool);
-      const { keys } = createVault(kernel, { keyring: f.keyring, audit: f.audit });
+      const vault = createVault(kernel, { keyring: f.keyring, audit: f.audit, cache });
       const { issuer, clientId, clientSecret, redirectUri } = f.provider;
       const client = { issuer, clientId, clientSecret, allowInsecure: true };
       return {
         pool,
+        vault,
         oauth: createOAuth(
           kernel,
           {
@@ -56,7 +61,7 @@ export function oauthFixture(): OAuthFixture {
             ...options,
           },
           {
-            keys,
+            keys: vault.keys,
             audit: f.audit,
             acrossTenants: (_reason, fn) => fn(createKernel(f.db.admin)),
           },

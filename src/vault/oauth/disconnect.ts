@@ -7,6 +7,7 @@ import { type ProviderClient, ProviderRefusal } from './client.ts';
 import {
   deleteRevocation,
   deleteToken,
+  holdLock,
   insertRevocation,
   lockRevocation,
   newId,
@@ -42,12 +43,13 @@ export function createDisconnecter(
   client: ProviderClient,
   resolve: ResolveProvider,
   audit: Pick<Audit, 'record'>,
+  timeoutSeconds: number,
 ): Disconnecter {
   /** Opens both tokens; what does not open cannot be revoked, and is no reason to keep the connection. */
-  async function tokensOf(tenantId: string, row: TokenRow): Promise<string[]> {
+  async function tokensOf(tx: Kernel, tenantId: string, row: TokenRow): Promise<string[]> {
     try {
-      const refresh = await openRefreshToken(keys, tenantId, row);
-      const access = await keys.open(tenantId, row.accessToken, tokenBinding(row.connection.id, 'access_token'));
+      const refresh = await openRefreshToken(keys, tenantId, row, tx);
+      const access = await keys.open(tenantId, row.accessToken, tokenBinding(row.connection.id, 'access_token'), tx);
       return [...(refresh === undefined ? [] : [refresh]), access.toString('utf8')];
     } catch (error) {
       if (error instanceof TenantryError && error.code === 'TNT_SECRET_DAMAGED') return [];
@@ -56,12 +58,13 @@ export function createDisconnecter(
   }
 
   async function ask(
+    tx: Kernel,
     provider: string,
     issuer: string,
     tokens: readonly string[],
   ): Promise<Revocation | ProviderRefusal> {
     try {
-      const resolved = await resolve(provider);
+      const resolved = await resolve(provider, tx);
       // the provider of this name is another one now: it is not told the tokens of the one before
       if (resolved.issuer !== issuer) return 'unsupported';
       for (const token of tokens) if (!(await client.revoke(resolved, token))) return 'unsupported';
@@ -76,12 +79,13 @@ export function createDisconnecter(
 
   async function retry(tenantId: string, id: string): Promise<Revocation> {
     return kernel.transaction(async (tx) => {
+      await holdLock(tx, 4 * timeoutSeconds); // configuration, and two tokens to revoke
       const row = await lockRevocation(tx, tenantId, id);
       if (row === null) return 'pending';
       const tokens = JSON.parse(
-        (await keys.open(tenantId, row.token, revocationBinding(id))).toString('utf8'),
+        (await keys.open(tenantId, row.token, revocationBinding(id), tx)).toString('utf8'),
       ) as string[];
-      const result = await ask(row.provider, row.issuer, tokens);
+      const result = await ask(tx, row.provider, row.issuer, tokens);
       if (result instanceof ProviderRefusal) {
         await postponeRevocation(
           tx,
@@ -106,14 +110,16 @@ export function createDisconnecter(
           if (row === null) return null;
           const { id: connectionId, issuer } = row.connection;
           const id = await newId(tx);
-          const token = sealer.seal(JSON.stringify(await tokensOf(tenantId, row)), revocationBinding(id));
+          const token = sealer.seal(JSON.stringify(await tokensOf(tx, tenantId, row)), revocationBinding(id));
           await insertRevocation(tx, tenantId, { id, userId, provider, issuer, token });
           await deleteToken(tx, tenantId, connectionId);
           await audit.record({ action: 'oauth.disconnected', resourceId: connectionId, details: { provider } }, tx);
           return id;
         }),
       );
-      return pending === null ? null : retry(tenantId, pending);
+      if (pending === null) return null;
+      // the tokens are gone and the note is kept: whatever happens now, maintenance goes on
+      return retry(tenantId, pending).catch(() => 'pending' as const);
     },
   };
 }

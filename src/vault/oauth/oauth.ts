@@ -100,7 +100,7 @@ export function createOAuth(kernel: Kernel, options: OAuthOptions, { keys, audit
   const client = createProviderClient({ timeoutSeconds, foreign: { allowInsecure, allowPrivateAddresses } });
   const { providers, resolve } = createTenantProviders(kernel, keys, { configured, allowInsecure, audit });
   const refresher = createRefresher(kernel, keys, client, { marginSeconds: refreshMarginSeconds, timeoutSeconds });
-  const disconnecter = createDisconnecter(kernel, keys, client, resolve, audit);
+  const disconnecter = createDisconnecter(kernel, keys, client, resolve, audit, timeoutSeconds);
   const caller = (): { tenantId: TenantId; userId: string } => ({
     tenantId: currentTenant().tenantId,
     userId: userOfContext(),
@@ -130,7 +130,7 @@ export function createOAuth(kernel: Kernel, options: OAuthOptions, { keys, audit
             before.connection.subject === (grant.subject ?? null);
           const kept =
             same && grant.refreshToken === undefined
-              ? await openRefreshToken(keys, tenantId, before).catch(lost)
+              ? await openRefreshToken(keys, tenantId, before, tx).catch(lost)
               : undefined;
           const id = before?.connection.id ?? (await newId(tx));
           const stored = await upsertToken(tx, tenantId, {

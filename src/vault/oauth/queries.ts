@@ -54,6 +54,14 @@ export async function selectToken(
   );
 }
 
+/** Nobody waits for ever, and a server that ends idle transactions does not end this one, which waits for the provider. */
+export async function holdLock(tx: Kernel, seconds: number): Promise<void> {
+  await tx.query(
+    `select set_config('lock_timeout', $1::text, true), set_config('idle_in_transaction_session_timeout', $1::text, true)`,
+    [`${Math.ceil(seconds * 1000)}ms`],
+  );
+}
+
 export async function newId(kernel: Kernel): Promise<string> {
   const [row] = await kernel.query<{ id: string }>('select tenantry.uuidv7() as id');
   return String(row?.id);

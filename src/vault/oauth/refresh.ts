@@ -4,8 +4,8 @@ import { TenantryError } from '../../errors.ts';
 import type { DataKeys, Sealer } from '../data-keys.ts';
 import { type Grant, type ProviderClient, ProviderRefusal } from './client.ts';
 import type { ResolvedProvider } from './providers.ts';
-import { selectToken, type TokenRow, updateFailed, updateNeedsConsent, updateRefreshed } from './queries.ts';
-import { consentNeeded, notConnected, openRefreshToken, sealTokens, tokenBinding } from './tokens.ts';
+import { holdLock, selectToken, type TokenRow, updateFailed, updateNeedsConsent, updateRefreshed } from './queries.ts';
+import { consentNeeded, notConnected, openRefreshToken, sealTokens } from './tokens.ts';
 
 export interface RefreshOptions {
   /** An access token with less than this left is refreshed, in seconds. */
@@ -58,9 +58,6 @@ export function createRefresher(
     force: boolean,
   ): Promise<TokenRow> {
     const { tenantId, userId } = connected;
-    const { id } = seen.connection;
-    // The key of the old tokens is fetched here: inside the transaction it would take a second connection.
-    await keys.open(tenantId, seen.accessToken, tokenBinding(id, 'access_token'));
     return keys.sealing(tenantId, async (sealer) => {
       let answered: Answered | undefined;
       const attempt = async (tx: Kernel): Promise<Outcome> => {
@@ -78,7 +75,7 @@ export function createRefresher(
         if (answered === undefined) {
           const known = withoutAsking(row, seen, force);
           if (known !== undefined) return known;
-          answered = await ask(row, provider);
+          answered = await ask(tx, row, provider);
         }
         return settle(tx, tenantId, sealer, row, answered, force);
       };
@@ -108,8 +105,8 @@ export function createRefresher(
   }
 
   /** One call of the provider. Its answer is data: the transaction around it may be tried again, the call may not. */
-  async function ask(row: TokenRow, provider: ResolvedProvider): Promise<Answered> {
-    const refreshToken = await openRefreshToken(keys, row.connection.tenantId, row);
+  async function ask(tx: Kernel, row: TokenRow, provider: ResolvedProvider): Promise<Answered> {
+    const refreshToken = await openRefreshToken(keys, row.connection.tenantId, row, tx);
     const asked = { used: row.refreshToken, kept: refreshToken };
     if (refreshToken === undefined) return { ...asked, refusal: 'no_refresh_token' };
     try {
@@ -138,7 +135,7 @@ export function createRefresher(
     const { id, provider } = row.connection;
     // Tried again after a lost connection, the row may hold what another process was given meanwhile: that is the newer
     // one. A rotation of data keys changes the ciphertext alone.
-    if (row.refreshToken !== answered.used && (await openRefreshToken(keys, tenantId, row)) !== answered.kept)
+    if (row.refreshToken !== answered.used && (await openRefreshToken(keys, tenantId, row, tx)) !== answered.kept)
       return { row };
     if ('grant' in answered) {
       const { grant, kept } = answered;
@@ -192,14 +189,6 @@ export function createRefresher(
       return running;
     },
   };
-}
-
-/** Nobody waits for ever, and a server that ends idle transactions does not end this one, which waits for the provider. */
-async function holdLock(tx: Kernel, seconds: number): Promise<void> {
-  await tx.query(
-    `select set_config('lock_timeout', $1::text, true), set_config('idle_in_transaction_session_timeout', $1::text, true)`,
-    [`${Math.ceil(seconds * 1000)}ms`],
-  );
 }
 
 /** What the provider said to one refresh token: its ciphertext, which tells whether the row is as it was, and itself. */

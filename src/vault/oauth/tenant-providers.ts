@@ -34,7 +34,7 @@ export interface TenantProvidersOptions {
 }
 
 /** The provider of a name: the application's, or the current organization's. @throws TNT_OAUTH_PROVIDER_UNKNOWN */
-export type ResolveProvider = (name: string) => Promise<ResolvedProvider>;
+export type ResolveProvider = (name: string, on?: Kernel) => Promise<ResolvedProvider>;
 
 export function createTenantProviders(
   kernel: Kernel,
@@ -43,13 +43,13 @@ export function createTenantProviders(
 ): { providers: OAuthProviders; resolve: ResolveProvider } {
   const tenant = (): string => currentTenant().tenantId;
   return {
-    async resolve(name) {
+    async resolve(name, on) {
       const known = configured.get(name);
       if (known !== undefined) return known;
       const tenantId = tenant();
-      const row = await selectProvider(kernel, tenantId, name);
+      const row = await selectProvider(on ?? kernel, tenantId, name);
       if (row === null) throw new TenantryError('TNT_OAUTH_PROVIDER_UNKNOWN', `There is no OAuth provider "${name}".`);
-      const secret = (await keys.open(tenantId, row.clientSecret, secretBinding(row.id))).toString('utf8');
+      const secret = (await keys.open(tenantId, row.clientSecret, secretBinding(row.id), on)).toString('utf8');
       return {
         name,
         foreign: true,

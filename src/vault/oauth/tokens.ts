@@ -1,3 +1,4 @@
+import type { Kernel } from '../../database/kernel.ts';
 import { TenantryError } from '../../errors.ts';
 import type { DataKeys, Sealer } from '../data-keys.ts';
 import type { Binding } from '../sealed-value.ts';
@@ -38,8 +39,13 @@ export async function openAccessToken(keys: DataKeys, tenantId: string, row: Tok
 }
 
 /** Undefined when the provider never gave one. */
-export async function openRefreshToken(keys: DataKeys, tenantId: string, row: TokenRow): Promise<string | undefined> {
-  const plain = await keys.open(tenantId, row.refreshToken, tokenBinding(row.connection.id, 'refresh_token'));
+export async function openRefreshToken(
+  keys: DataKeys,
+  tenantId: string,
+  row: TokenRow,
+  on?: Kernel,
+): Promise<string | undefined> {
+  const plain = await keys.open(tenantId, row.refreshToken, tokenBinding(row.connection.id, 'refresh_token'), on);
   return plain.length === 0 ? undefined : plain.toString('utf8');
 }
 

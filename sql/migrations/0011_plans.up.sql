@@ -73,8 +73,8 @@ create table tenantry.plans (
   base_price numeric not null default 0,
   base_timing text not null default 'arrears',
   trial_days integer not null default 0,
-  rate_limits jsonb not null default '{}',
-  offered boolean not null default true,
+  rate_limits jsonb not null default '{}', -- {"conversations": {"limit": 60, "periodMs": 60000, "burst": 10}}
+  offered boolean not null default true, -- organizations may choose it themselves
   created_at timestamptz not null default now(),
   primary key (key, version),
   constraint plans_key_check check (key ~ '^[a-z][a-z0-9_-]{0,62}$'),
@@ -90,8 +90,6 @@ create table tenantry.plans (
 comment on table tenantry.plans is 'What is sold to every organization, by key and version. Global; operators edit it. A version that was subscribed to never changes.';
 comment on column tenantry.plans.tier is 'Rung of the family''s ladder: trial, starter, pro, …';
 comment on column tenantry.plans.base_timing is 'When the base fee is due: at the end of its period (arrears) or at its start (advance).';
-comment on column tenantry.plans.rate_limits is '{"conversations": {"limit": 60, "periodMs": 60000, "burst": 10}}';
-comment on column tenantry.plans.offered is 'Whether an organization may choose it itself.';
 
 create table tenantry.plan_metrics (
   plan_key text not null,
@@ -165,7 +163,7 @@ create table tenantry.tenant_plan_metrics (
 create table tenantry.custom_prices (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   id uuid not null default tenantry.uuidv7(),
-  metric text,
+  metric text, -- null: the base fee
   effective_from timestamptz not null,
   effective_to timestamptz,
   base_price numeric,
@@ -191,7 +189,6 @@ create table tenantry.custom_prices (
   constraint custom_prices_reason_check check (length(reason) between 1 and 1000)
 );
 comment on table tenantry.custom_prices is 'What one organization pays or may use instead of its plan''s row, from one instant to another. The youngest wins where several hold.';
-comment on column tenantry.custom_prices.metric is 'Null: the base fee.';
 create index custom_prices_metric_idx on tenantry.custom_prices (tenant_id, metric, effective_from);
 
 -- ── subscriptions ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -371,7 +368,8 @@ grant select on tenantry.plans, tenantry.plan_metrics, tenantry.tenant_plans, te
 grant insert (tenant_id, key, version, tier, name, description, currency, base_price, base_timing, rate_limits), delete
   on tenantry.tenant_plans to tenantry_app;
 grant insert on tenantry.tenant_plan_metrics to tenantry_app;
-grant execute on function tenantry.valid_tiers(jsonb), tenantry.is_time_zone(text), tenantry.tenant_time_zone(uuid) to tenantry_app;
+grant execute on function tenantry.valid_tiers(jsonb), tenantry.is_time_zone(text),
+  tenantry.valid_price(text, numeric, boolean, text, jsonb, numeric, numeric), tenantry.tenant_time_zone(uuid) to tenantry_app;
 
 create trigger touch before update on tenantry.custom_prices for each row execute function tenantry.touch_updated_at();
 create trigger touch before update on tenantry.subscriptions for each row execute function tenantry.touch_updated_at();

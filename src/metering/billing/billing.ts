@@ -7,6 +7,7 @@ import type { Crossing } from '../crossing.ts';
 import { billingWrite } from './billing-error.ts';
 import { creditNote, finalize, preview, type RecordEntry, voidInvoice } from './invoicing.ts';
 import { insertCredit, listCredits, voidCredit } from './queries/credits.ts';
+import type { Overage } from './overage.ts';
 import { listInvoices, selectDue, selectInvoice } from './queries/invoices.ts';
 import { selectSubscription } from './queries/snapshot.ts';
 import { endPrice, insertPrice, listPrices } from './queries/subscriptions.ts';
@@ -49,6 +50,8 @@ export interface Billing extends Subscriptions {
    * @throws TNT_NOT_FOUND, TNT_FORBIDDEN
    */
   preview(period?: number): Promise<PlannedInvoice>;
+  /** What the running period has come to above what is included, by metric, and what that costs (C3). @throws TNT_NOT_FOUND, TNT_FORBIDDEN */
+  overage(): Promise<Overage[]>;
   /** Finalized invoices and credit notes, newest first. Takes billing.read: without it there is nothing to see. */
   invoices(options?: ListInvoices): Promise<Page<Invoice>>;
   /** By id or number; null when there is none. */
@@ -102,6 +105,10 @@ export function createBilling(kernel: Kernel, crossing: Crossing, record: Record
   return {
     ...createSubscriptions(kernel),
     preview: async (period) => billingWrite('preview', 'create', () => preview(kernel, tenant(), period, false)),
+    async overage() {
+      const running = await billingWrite('preview', 'create', () => preview(kernel, tenant(), undefined, false));
+      return (await import('./overage.ts')).overageOf(running);
+    },
     async invoices(options = {}) {
       const { limit, cursor } = parseInput(listInvoicesSchema, options);
       const before = cursor === undefined ? undefined : decodeTimeCursor('invoices', cursor);

@@ -1,5 +1,6 @@
 export { type Billing, createBilling, type FinalizedDue } from './billing.ts';
 export { decimalAmount, minorDigits } from './currency.ts';
+export type { Overage } from './overage.ts';
 export type {
   Cancel,
   ChangePlan,

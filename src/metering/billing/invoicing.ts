@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditCreate } from '../../audit/index.ts';
 import { withTenant } from '../../context/context.ts';
 import type { Kernel } from '../../database/kernel.ts';
@@ -43,7 +44,8 @@ async function inSnapshot<T>(kernel: Kernel, fn: (tx: Kernel) => Promise<T>, mod
         return fn(tx);
       });
     } catch (error) {
-      if (attempt >= 10 || !lostRace(error)) throw error;
+      if (attempt >= 50 || !lostRace(error)) throw error;
+      await sleep(Math.random() * Math.min(10 * attempt, 200));
     }
   }
 }

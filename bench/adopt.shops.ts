@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createSampleShop } from '../src/adopt/sample/index.ts';
 import type { BenchServer } from './frame.ts';
@@ -16,6 +17,8 @@ export interface ShopCopy {
   readonly admin: pg.Pool;
   /** The old application's login. */
   readonly shopUrl: string;
+  /** The migrating login's. */
+  readonly adminUrl: string;
   /** A superuser in this database: sees every session. */
   readonly superuser: pg.Pool;
   drop(): Promise<void>;
@@ -47,8 +50,10 @@ export async function createShopTemplate(server: BenchServer, rows: number): Pro
   await admin.query(`grant ${login} to tenantry_admin`);
   await admin.query(`grant create on schema public to ${login}`);
   await admin.end();
-  const owner = new pg.Client({ connectionString: loginUrl(template) });
+  // as the login, but without asking each row for its parents: that is most of the time, and the generator knows
+  const owner = new pg.Client({ connectionString: at(server.superuserUrl, template) });
   await owner.connect();
+  await owner.query(`set session_replication_role = replica; set role ${login}`);
   const shop = await createSampleShop(owner, { rows });
   for (const index of indexes) await owner.query(`create index on ${index}`);
   // as a database that has been in use: all-visible pages, statistics
@@ -77,6 +82,7 @@ export async function createShopTemplate(server: BenchServer, rows: number): Pro
         admin: new pg.Pool({ connectionString: at(server.adminUrl, name), max: 8 }),
         superuser: new pg.Pool({ connectionString: at(server.superuserUrl, name), max: 2 }),
         shopUrl: loginUrl(name),
+        adminUrl: at(server.adminUrl, name),
       };
       // dropping the database ends what is left of them
       for (const pool of [copy.admin, copy.superuser]) pool.on('error', () => {});
@@ -101,24 +107,35 @@ export interface Cost {
   readonly rows: number;
   readonly walBytes: number;
   readonly diskBytes: number;
+  /** Images of whole pages in the log: one for each page that is changed first after a checkpoint. */
+  readonly pageImages: number;
 }
 
 /** What `work` took, wrote to the write-ahead log and left on the disk. Starts behind a checkpoint, so that full-page images fall on all alike. */
 export async function measureCost({ superuser }: ShopCopy, work: () => Promise<number>): Promise<Cost> {
-  const look = async (): Promise<{ lsn: number; bytes: number }> => {
-    const { rows } = await superuser.query<{ lsn: number; bytes: number }>(
-      `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 as lsn, sum(pg_total_relation_size(c.oid))::float8 as bytes
+  const look = async (): Promise<{ lsn: number; bytes: number; images: number }> => {
+    const { rows } = await superuser.query<{ lsn: number; bytes: number; images: number }>(
+      `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 as lsn, (select w.wal_fpi from pg_stat_wal w)::float8 as images,
+              sum(pg_total_relation_size(c.oid))::float8 as bytes
        from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace`,
     );
-    return rows[0] ?? { lsn: 0, bytes: 0 };
+    return rows[0] ?? { lsn: 0, bytes: 0, images: 0 };
   };
   await superuser.query('checkpoint');
   const before = await look();
   const started = performance.now();
   const rows = await work();
   const seconds = (performance.now() - started) / 1000;
+  // sessions tell what they did once in a second
+  await sleep(1100);
   const after = await look();
-  return { seconds, rows, walBytes: after.lsn - before.lsn, diskBytes: after.bytes - before.bytes };
+  return {
+    seconds,
+    rows,
+    walBytes: after.lsn - before.lsn,
+    diskBytes: after.bytes - before.bytes,
+    pageImages: after.images - before.images,
+  };
 }
 
 /** The shop of every row by the foreign keys alone, joined: rows whose tenant is another or none. */

@@ -1,4 +1,4 @@
-// Kills an adoption at random moments and runs it again: npm run kill-test -- --kills 200 [--seed N] [--rows N]
+// Kills an adoption at random moments and runs it again: npm run kill-test -- --kills 200 [--seed N] [--rows N] [--to shadow]
 // Node 20 does not strip types, so the sources and the test are compiled side by side first.
 import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';

@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createAdopt, dumpSchema } from '../../../src/adopt/index.ts';
-import { createSampleShop, startWorkload, type Workload } from '../../../src/adopt/sample/index.ts';
+import { createSampleShop, type Deployment, startWorkload, type Workload } from '../../../src/adopt/sample/index.ts';
+import { withTenant } from '../../../src/context/index.ts';
 import { type EmbeddedServer, startEmbedded } from '../../../src/database/embedded/server.ts';
 import { migrateUp } from '../../../src/database/migrate.ts';
+import { createPool, type TenantPool } from '../../../src/pool/index.ts';
 import { countWrongTenants } from '../wrong-tenants.ts';
 
 /** What is killed: the process that adopts, its backend (the server then restarts itself), or the whole server at once. */
@@ -33,6 +35,11 @@ export interface KillOptions {
   /** Folder of PostgreSQL's binaries; the embedded ones by default. */
   readonly binaries?: string;
   readonly rows?: number;
+  /**
+   * `shadow`, with the application as it was; or `enforced`, with one that names its tenant as soon as there is one, as its next
+   * version would. Default shadow.
+   */
+  readonly to?: 'shadow' | 'enforced';
   readonly onKill?: (line: string) => void;
 }
 
@@ -79,6 +86,7 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
   let runs = 0;
   let undos = 0;
   let workload: Workload | undefined;
+  let next: TenantPool | undefined;
   try {
     const { adminUrl, shopUrl } = await prepare(server, options.rows ?? 1500);
     const pool = new pg.Pool({ connectionString: adminUrl, max: 6, application_name: 'judge' });
@@ -86,7 +94,8 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
     const before = await dumpSchema(pool);
 
     // undisturbed once: the end state, and how long it takes
-    const went = await timed(options.compiled, adminUrl, 'run', 'shadow');
+    const to = options.to ?? 'shadow';
+    const went = await timed(options.compiled, adminUrl, 'run', to);
     const goal = await dumpSchema(pool);
     const back = await timed(options.compiled, adminUrl, 'undo', 'preflight');
     equal('the schema after an undisturbed undo', await dumpSchema(pool), before);
@@ -99,6 +108,11 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
     });
     // PostgreSQL takes no COPY into a table with policies: this application was changed in time
     workload.stageCopies(true);
+    if (to === 'enforced') {
+      next = createPool({ connectionString: shopUrl, max: 2, missingContext: 'count' });
+      next.on('error', () => {});
+      await workload.deploy(namesItsTenant(next, pool));
+    }
     let direction: 'run' | 'undo' = 'run';
     const sum = (): number => kills.process + kills.backend + kills.server;
     let streak = 0;
@@ -107,7 +121,7 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
       const moment = random() * (direction === 'run' ? went : back) * 0.6;
       // now and then one comes to its end, and is judged
       const live = sum() < options.kills && streak < 6;
-      const child = spawnWork(options.compiled, adminUrl, direction, direction === 'run' ? 'shadow' : 'preflight');
+      const child = spawnWork(options.compiled, adminUrl, direction, direction === 'run' ? to : 'preflight');
       await child.begun;
       const ended = await Promise.race([child.ended, sleep(live ? moment : 600_000, undefined, { ref: false })]);
       if (ended === undefined) {
@@ -145,10 +159,25 @@ export async function killAgainAndAgain(options: KillOptions): Promise<KillRepor
     return { kills, runs, undos, statements: stats.statements, phases };
   } finally {
     await workload?.stop().catch(() => undefined);
+    await next?.end().catch(() => undefined);
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
     rmSync(server.folder, { recursive: true, force: true });
   }
+}
+
+/** The application that knows of tenants: without a context only while no organization is there. */
+function namesItsTenant(pool: TenantPool, judge: pg.Pool): Deployment {
+  return {
+    pool,
+    async withShop(shop, request) {
+      const { rows } = await judge.query<{ id: string }>('select id from tenantry.organizations where key = $1', [
+        shop,
+      ]);
+      const tenantId = rows[0]?.id;
+      return tenantId === undefined ? request() : withTenant({ tenantId }, request);
+    },
+  };
 }
 
 function equal(what: string, found: string, wanted: string): void {

@@ -189,9 +189,18 @@ try {
     'rate-limiter-flexible, PostgreSQL': () => passes(edgePostgres.consume('edge')),
     ...(fastify === undefined ? {} : { '@fastify/rate-limit': () => fastify.check('edge', limit, periodMs) }),
   };
-  const bursts: [string, number][] = [];
-  // one after another: each has the machine for itself
-  for (const [name, take] of Object.entries(edges)) bursts.push([name, await worstBurst(take, limit, periodMs)]);
+  const worst = async ([name, take]: [string, () => Promise<boolean>]): Promise<[string, number]> => [
+    name,
+    await worstBurst(take, limit, periodMs),
+  ];
+  const stored = ([name]: [string, unknown]): boolean => name.endsWith('PostgreSQL');
+  const bursts = await Promise.all(
+    Object.entries(edges)
+      .filter((one) => !stored(one))
+      .map(worst),
+  );
+  // those that wait for a server one after another: each has it for itself
+  for (const one of Object.entries(edges).filter(stored)) bursts.push(await worst(one));
   printTable(
     `passed within 200 ms around the end of a window: limit ${limit} per ${periodMs / 1000} s`,
     ['', 'passed', 'of the limit'],

@@ -84,8 +84,7 @@ end $$;
 -- organization's own; keys and end users come on top.
 create function tenantry.effective_limits(p_metric text, p_namespace uuid, p_api_key uuid, p_end_user uuid)
 returns table (place integer, scope text, scope_id uuid, source text, quantity numeric, hard boolean, period text)
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   t uuid := tenantry.current_tenant();
 begin
@@ -123,8 +122,7 @@ end $$;
 -- meanwhile is then counted twice for a moment, never not at all.
 create function tenantry.limit_state(p_metric text, p_scope text, p_scope_id uuid, p_period text, p_at timestamptz,
   out period_start timestamptz, out period_end timestamptz, out used numeric, out reserved numeric)
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   t uuid := tenantry.current_tenant();
 begin
@@ -134,10 +132,8 @@ begin
       and case p_scope when 'organization' then true when 'namespace' then r.namespace_id = p_scope_id
         when 'api_key' then r.api_key_id = p_scope_id else r.end_user_id = p_scope_id end;
   case p_scope
-    when 'organization' then
-      used := tenantry.usage_value(t, '00000000-0000-0000-0000-000000000000', p_metric, p_period, p_at);
-    when 'namespace' then
-      used := tenantry.usage_value(t, p_scope_id, p_metric, p_period, p_at);
+    when 'organization' then used := tenantry.usage_value(t, null, p_metric, p_period, p_at);
+    when 'namespace' then used := tenantry.usage_value(t, p_scope_id, p_metric, p_period, p_at);
     when 'api_key' then
       select u.value into used from tenantry.usage_key_periods u
         where u.tenant_id = t and u.api_key_id = p_scope_id and u.metric = p_metric and u.period = p_period
@@ -155,8 +151,7 @@ end $$;
 create function tenantry.limit_take(p_mode text, p_metric text, p_quantity numeric, p_namespace uuid, p_api_key uuid, p_end_user uuid,
   p_ttl interval, p_event text, out allowed boolean, out reservation_id uuid, out reserved_at timestamptz,
   out overage numeric, out answer text, out scopes jsonb)
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   t uuid := tenantry.current_tenant();
   n uuid := coalesce(p_namespace, tenantry.current_namespace());
@@ -170,8 +165,7 @@ begin
   if n is distinct from coalesce(tenantry.current_namespace(), n) then
     raise exception 'this context is confined to another namespace' using errcode = '42501';
   end if;
-  answer := case
-    when not exists (select from tenantry.metrics m where m.name = p_metric collate "C") then 'm'
+  answer := case when not exists (select from tenantry.metrics m where m.name = p_metric collate "C") then 'm'
     when n is not null and not exists (select from tenantry.namespaces x where x.tenant_id = t and x.id = n) then 'n'
     when n is not null and not tenantry.namespace_usable(t, n) then 'i'
     when p_api_key is not null and not exists (select from tenantry.api_keys k where k.tenant_id = t and k.id = p_api_key) then 'k'
@@ -200,12 +194,10 @@ begin
     scopes := scopes || jsonb_build_object('scope', l.scope, 'id', l.scope_id, 'source', l.source, 'period', l.period, 'hard', l.hard,
       'limit', l.quantity, 'used', s.used, 'reserved', s.reserved, 'periodStart', s.period_start, 'periodEnd', s.period_end);
     beyond := s.used + s.reserved + p_quantity - l.quantity;
-    if beyond > 0 then
-      if l.hard then
-        allowed := false;
-      else
-        overage := greatest(overage, least(beyond, p_quantity));
-      end if;
+    if beyond > 0 and l.hard then
+      allowed := false;
+    elsif beyond > 0 then
+      overage := greatest(overage, least(beyond, p_quantity));
     end if;
   end loop;
 
@@ -224,9 +216,7 @@ begin
       perform tenantry.count_end_user(t, p_end_user, p_metric, p_quantity, limit_take.reserved_at);
     end if;
   end if;
-  if not allowed or answer = 'd' then
-    overage := 0;
-  end if;
+  overage := case when allowed and answer is distinct from 'd' then overage else 0 end;
   if allowed and p_mode = 'reserve' then
     delete from tenantry.limit_reservations r
       where r.tenant_id = t and r.id in (
@@ -239,8 +229,7 @@ begin
 end $$;
 
 create function tenantry.count_end_user(p_tenant uuid, p_end_user uuid, p_metric text, p_quantity numeric, p_at timestamptz) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
   insert into tenantry.limit_counters as c (tenant_id, principal_id, metric, period, period_start, quantity)
     select p_tenant, l.principal_id, l.metric, l.period, e.period_start, p_quantity
@@ -263,8 +252,7 @@ begin
   return r.id is not null;
 end $$;
 
-create function tenantry.limit_release(p_id uuid) returns boolean language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp as $$
+create function tenantry.limit_release(p_id uuid) returns boolean language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   delete from tenantry.limit_reservations x where x.tenant_id = tenantry.current_tenant() and x.id = p_id;
   return found;
@@ -299,8 +287,7 @@ create function tenantry.rate_clock() returns double precision language sql vola
 -- Decides requests one after another over arrival times that are in hand. Those of a group stand together: all or none.
 create function tenantry.rate_decide(p_at double precision, p_groups integer[], p_slots integer[], p_steps double precision[],
   p_bursts double precision[], p_costs double precision[], inout tats double precision[], out allowed boolean[], out ahead double precision[])
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
   n constant integer := cardinality(p_groups);
   i integer := 1;
@@ -318,9 +305,7 @@ begin
       j := j + 1;
     end loop;
     while i < j loop
-      if ok then
-        tats[p_slots[i]] := greatest(tats[p_slots[i]], p_at) + p_costs[i] * p_steps[i];
-      end if;
+      tats[p_slots[i]] := case when ok then greatest(tats[p_slots[i]], p_at) + p_costs[i] * p_steps[i] else tats[p_slots[i]] end;
       ahead[i] := greatest(tats[p_slots[i]] - p_at, 0);
       i := i + 1;
     end loop;
@@ -333,8 +318,7 @@ end $$;
 -- the table is small: planning for each would cost five times what the work does.
 create function tenantry.rate_take(p_keys text[], p_groups integer[], p_slots integer[], p_steps double precision[],
   p_bursts double precision[], p_costs double precision[], out allowed boolean[], out ahead double precision[])
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   tats double precision[];
   d record;
@@ -374,16 +358,12 @@ begin
   return gone;
 end $$;
 
-create function tenantry.rate_forget(p_keys text[]) returns void language sql volatile security definer
-set search_path = pg_catalog, pg_temp
-begin atomic
-  delete from tenantry.rate_states where key = any (p_keys);
-end;
+create function tenantry.rate_forget(p_keys text[]) returns void language sql volatile security definer set search_path = pg_catalog, pg_temp
+  begin atomic delete from tenantry.rate_states where key = any (p_keys); end;
 
 -- The rate that the organization's plan grants under a name.
 create function tenantry.tenant_rate(p_name text) returns table (max_requests integer, period_ms bigint, burst integer)
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return query select r.max_requests, r.period_ms, r.burst from tenantry.plan_rate(tenantry.current_tenant(), p_name) r;
 end $$;

@@ -59,7 +59,7 @@ export function createRedisRateLimiter(client: RedisLike, options: RedisRateLimi
         ...cells.flatMap(({ step, burst, cost }: Cell) => [step, burst, cost].map(String)),
       ]);
       const [ok, ahead] = answer as [number, string[]];
-      return decisionOf(cells, ahead.map(Number), Number(ok) === 1);
+      return decisionOf(cells, ahead.map(Number), ok === 1);
     },
     async forget(keys) {
       for (const key of keys) await client.sendCommand(['DEL', redisKey(key)]);

@@ -100,6 +100,27 @@ describe('limits: 200 at once', () => {
   });
 });
 
+describe('limits: a caller with an old snapshot', () => {
+  it('is told to try again, and never reads a stale sum', async () => {
+    const customer = await newCustomer(f);
+    await customer.as(() => f.t.limits.set({ metric: 'memories', limit: 1 }));
+    const take = `select allowed from tenantry.limit_take('consume', 'memories', 1, null, null, null, null, $1)`;
+    await withTenant({ tenantId: customer.tenantId }, async () => {
+      const client = await f.pool.connect();
+      try {
+        await client.query('begin isolation level repeatable read');
+        await client.query('select count(*) from tenantry.limits');
+        await consume({ metric: 'memories' });
+        await expect(client.query(take, [event()])).rejects.toMatchObject({ code: '40001' });
+      } finally {
+        await client.query('rollback');
+        client.release();
+      }
+    });
+    expect(await used(customer, 'memories')).toBe(1);
+  });
+});
+
 describe('B3: limits of namespaces', () => {
   it('override the plan of the organization, both ways, and null is unlimited', async () => {
     const customer = await newCustomer(f);

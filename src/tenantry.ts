@@ -175,6 +175,7 @@ export function createTenantry({
   const kernel = createKernel(pool, schema);
   const recorded = createUsage(kernel, usage);
   const access = createAccess(kernel);
+  const rates = createRateLimits(kernel, rateLimits);
   const usageService = createUsage(kernel, usage);
   const crossing: Crossing = (reason, fn) =>
     withoutTenant(reason, (db) => fn(createKernel(db, schema)), { operator, audit: operatorAudit(schema, audit) });
@@ -205,7 +206,7 @@ export function createTenantry({
     catalog: createCatalog(kernel),
     usage: usageService,
     limits: createLimits(kernel, { usage: usageService, audit: auditLog }),
-    rateLimits: createRateLimits(kernel, rateLimits),
+    rateLimits: rates,
     keys,
     plans: createPlans(kernel, crossing),
     billing: createBilling(kernel, crossing, (entry, tx) => auditLog.record(entry, tx)),
@@ -243,6 +244,7 @@ export function createTenantry({
     async close() {
       await recorded.close();
       vaultServices.close();
+      await rates.close();
       await keys.close();
     },
   };

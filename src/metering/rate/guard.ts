@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TenantryError } from '../../errors.ts';
+import { type ErrorCode, TenantryError } from '../../errors.ts';
 import { cellsOf, decisionOf } from './gcra.ts';
 import { createMemoryRateLimiter } from './memory.ts';
 import type { RateDecision, RateLimiter, RateRequest } from './types.ts';
@@ -29,6 +29,8 @@ interface Refusal {
 }
 
 const mostRefusals = 10_000;
+/** Of the caller or the installation: counting elsewhere would hide them. */
+const faults: readonly ErrorCode[] = ['TNT_INPUT_INVALID', 'TNT_DEPENDENCY_MISSING'];
 
 /**
  * Puts a shared store behind a time limit and a choice for when it fails, and answers what must be refused again from
@@ -97,7 +99,7 @@ export function guardRateLimiter(store: RateLimiter, options: GuardOptions = {})
         try {
           return await ask(requests);
         } catch (error) {
-          if (error instanceof TenantryError && error.code === 'TNT_INPUT_INVALID') throw error;
+          if (error instanceof TenantryError && faults.includes(error.code)) throw error;
           downUntil = performance.now() + coolDownMs;
           onUnavailable?.(error);
           if (whenUnavailable === 'refuse') throw unavailable(error);

@@ -7,6 +7,7 @@ import { type NamedState, rateLimited, rateLimitHeaders } from './headers.ts';
 import { createMemoryRateLimiter } from './memory.ts';
 import { createPlanRates } from './plan-rates.ts';
 import { createPostgresRateLimiter } from './postgres.ts';
+import { openRedisRateLimiter } from './redis-url.ts';
 import type { Rate, RateDecision, RateLimiter, RateRequest } from './types.ts';
 
 /** What a class of requests may do, per scope. Every scope that a request has counts, all or nothing. */
@@ -24,8 +25,11 @@ export interface RateClass {
 }
 
 export interface RateLimitsOptions extends GuardOptions {
-  /** Where states are kept. Defaults to 'postgres'; 'memory' counts per process; or a limiter, for instance of Redis. */
-  readonly store?: 'postgres' | 'memory' | RateLimiter;
+  /**
+   * Where states are kept. Defaults to 'postgres'; 'memory' counts per process; a URL (redis://…, rediss://…) is that
+   * Redis, through the package `redis`; or a limiter of yours.
+   */
+  readonly store?: 'postgres' | 'memory' | `redis://${string}` | `rediss://${string}` | RateLimiter;
   /** The limits of your routes by name: `{ api: { organization: { limit: 600, periodMs: 60_000 } } }`. */
   readonly classes?: Readonly<Record<string, RateClass>>;
   /** How long a plan's rate is remembered, in milliseconds. Defaults to 30 seconds. */
@@ -61,11 +65,15 @@ export interface RateLimits extends RateLimiter {
   admit(name: string, options?: AdmitOptions): Promise<Admission>;
   /** The same as an error; `details.headers` are those of the response. @throws TNT_RATE_LIMITED */
   assert(name: string, options?: AdmitOptions): Promise<Admission>;
+  /** Ends the connection to Redis, where a URL was given. */
+  close(): Promise<void>;
 }
 
 export function createRateLimits(kernel: Kernel, options: RateLimitsOptions = {}): RateLimits {
   const { store = 'postgres', classes = {}, planMaxAgeMs = 30_000, ...guard } = options;
-  const limiter = limiterOf(kernel, store, guard);
+  const opened = storeOf(kernel, store);
+  // what cannot fail needs no guard
+  const limiter: GuardedRateLimiter = store === 'memory' ? opened : guardRateLimiter(opened, guard);
   const planRate = createPlanRates(kernel, planMaxAgeMs);
 
   async function planned(tenantId: string, name: string, whenUnavailable?: WhenUnavailable): Promise<Rate | undefined> {
@@ -107,17 +115,23 @@ export function createRateLimits(kernel: Kernel, options: RateLimitsOptions = {}
       if (!allowed && decision !== undefined) throw rateLimited(name, decision, headers);
       return admission;
     },
+    close: async () => opened.close?.(),
   };
 }
 
-function limiterOf(
+function storeOf(
   kernel: Kernel,
-  store: 'postgres' | 'memory' | RateLimiter,
-  guard: GuardOptions,
-): GuardedRateLimiter {
-  // what cannot fail needs no guard
+  store: NonNullable<RateLimitsOptions['store']>,
+): RateLimiter & { close?: () => Promise<void> } {
+  if (store === 'postgres') return createPostgresRateLimiter(kernel);
   if (store === 'memory') return createMemoryRateLimiter();
-  return guardRateLimiter(store === 'postgres' ? createPostgresRateLimiter(kernel) : store, guard);
+  // one of the caller's own is the caller's to close
+  if (typeof store === 'object') return { take: store.take, forget: store.forget };
+  if (/^rediss?:\/\//.test(store) && URL.canParse(store)) return openRedisRateLimiter(store);
+  throw new TenantryError(
+    'TNT_CONFIG_INVALID',
+    'rateLimits.store: is neither postgres, memory, a limiter nor the URL of a Redis.',
+  );
 }
 
 interface Scope {

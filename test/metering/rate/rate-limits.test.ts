@@ -13,6 +13,7 @@ import {
   type RateLimiter,
 } from '../../../src/metering/rate/index.ts';
 import { billingFixture, newCustomer } from '../billing/fixture.ts';
+import { hasRedis, startRedis } from './redis-server.ts';
 
 const f = billingFixture();
 const hour = 3_600_000;
@@ -217,6 +218,47 @@ describe('what is refused is refused again without asking', () => {
     await limiter.take([request]);
     for (let i = 0; i < 100; i++) expect((await limiter.take([request])).allowed).toBe(false);
     expect(asked).toBe(2);
+  });
+});
+
+describe('a Redis by its URL', () => {
+  it.skipIf(!hasRedis())('serves several nodes, is missed while it is killed (-9), and comes back', async () => {
+    let server = await startRedis();
+    const classes = {
+      open: { address: { limit: 3, periodMs: hour } },
+      closed: { address: { limit: 3, periodMs: hour }, whenUnavailable: 'refuse' as const },
+    };
+    const store = server.url as `redis://${string}`;
+    const nodes = [1, 2].map(() => createRateLimits(f.t.kernel, { store, classes, coolDownMs: 50 }));
+    const passed = async (name: string): Promise<number> => {
+      let count = 0;
+      for (let i = 0; i < 8; i++) {
+        if ((await nodes[i % 2]!.admit(name, { address: '203.0.113.7' })).allowed) count += 1;
+      }
+      return count;
+    };
+    try {
+      expect(await passed('open')).toBe(3);
+      await server.stop();
+      await expect(nodes[0]!.admit('closed', { address: '203.0.113.8' })).rejects.toMatchObject({
+        code: 'TNT_RATE_STORE_UNAVAILABLE',
+      });
+      expect((await nodes[0]!.admit('open', { address: '203.0.113.8' })).allowed).toBe(true);
+      server = await startRedis(server.port);
+      for (let tries = 0; tries < 100; tries++) {
+        const back = await nodes[0]!.admit('closed', { address: '203.0.113.9' }).catch(() => undefined);
+        if (back?.allowed === true) break;
+        expect(tries).toBeLessThan(99);
+        await sleep(50);
+      }
+    } finally {
+      for (const node of nodes) await node.close();
+      await server.stop();
+    }
+  });
+
+  it('that is none is an error of the configuration', () => {
+    expect(() => createRateLimits(f.t.kernel, { store: 'redis//x' as never })).toThrow('rateLimits.store');
   });
 });
 

@@ -8,8 +8,8 @@ import { createClient } from 'redis';
 export const hasRedis = (): boolean => spawnSync('redis-server', ['--version']).status === 0;
 
 /** A server of this test alone, in memory, on a free port of 127.0.0.1. */
-export async function startRedis(): Promise<{ url: string; pid: number; stop(): Promise<void> }> {
-  const port = await freePort();
+export async function startRedis(given?: number): Promise<{ url: string; port: number; stop(): Promise<void> }> {
+  const port = given ?? (await freePort());
   const child = spawn(
     'redis-server',
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', '/tmp'],
@@ -30,7 +30,7 @@ export async function startRedis(): Promise<{ url: string; pid: number; stop(): 
   }
   return {
     url,
-    pid: child.pid ?? 0,
+    port,
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGKILL');

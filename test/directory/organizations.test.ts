@@ -283,7 +283,7 @@ describe('D9, A3: organizations', () => {
     }
     const tables = await f.db.query<{ name: string }>(
       `select c.oid::regclass::text as name from pg_class c join pg_attribute x on x.attrelid = c.oid and x.attname = 'tenant_id' and not x.attisdropped
-       where c.relnamespace = 'tenantry'::regnamespace and c.relkind = 'r' and c.relname not in ('shadow_misses') order by 1`,
+       where c.relnamespace = 'tenantry'::regnamespace and c.relkind in ('r', 'p') and c.relname not in ('shadow_misses') order by 1`,
     );
     const count = async (tenantId: string) => {
       const counts: Record<string, number> = {};

@@ -26,6 +26,13 @@ const meanings = {
   'verify-key-revocation': {
     any: 'milliseconds after the revoking call returned in which a key was still accepted, at the most (goals 0; 1,000; 5,000)',
   },
+  usage: {
+    events_per_second: 'events counted per second, 1,024 in flight, each acknowledged after its commit (goal 50,000)',
+    update: '16 in flight ÷ one UPDATE per event',
+    limit_16: '16 in flight ÷ the bare transaction with batches of 16',
+    limit_1024: '1,024 in flight ÷ the bare transaction with batches of 1,000',
+    limit: 'the lesser of the two (goal 0.7)',
+  },
   tenants: { flat: 'worst cost at the largest number of organizations ÷ the smallest (1 is flat)' },
 };
 const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(2));

@@ -66,7 +66,7 @@ create table tenantry.plans (
   key text not null,
   version integer not null,
   family text not null,
-  tier text not null,
+  tier text not null, -- rung of the family's ladder: trial, starter, pro
   name text not null,
   description text,
   currency text not null,
@@ -88,7 +88,6 @@ create table tenantry.plans (
   constraint plans_rate_limits_check check (jsonb_typeof(rate_limits) = 'object')
 );
 comment on table tenantry.plans is 'What is sold to every organization, by key and version. Global; operators edit it. A version that was subscribed to never changes.';
-comment on column tenantry.plans.tier is 'Rung of the family''s ladder: trial, starter, pro, …';
 comment on column tenantry.plans.base_timing is 'When the base fee is due: at the end of its period (arrears) or at its start (advance).';
 
 create table tenantry.plan_metrics (
@@ -96,7 +95,7 @@ create table tenantry.plan_metrics (
   plan_version integer not null,
   metric text not null,
   period text not null default 'month',
-  included numeric,
+  included numeric, -- null: unlimited
   hard boolean not null default false,
   model text,
   tiers jsonb,
@@ -108,8 +107,6 @@ create table tenantry.plan_metrics (
   constraint plan_metrics_price_check check (tenantry.valid_price(period, included, hard, model, tiers, package_size, cap))
 );
 comment on table tenantry.plan_metrics is 'What a plan includes of a metric, whether more is refused (hard), and what more costs.';
-comment on column tenantry.plan_metrics.included is 'Per period, free of charge. Null: unlimited.';
-comment on column tenantry.plan_metrics.model is 'How what lies above "included" is priced; null: it costs nothing.';
 comment on column tenantry.plan_metrics.cap is 'The most that the metric can cost in one period, in the main unit, before credits.';
 
 -- ── an organization's own plans, and its own prices on any plan ─────────────────────────────────────────────────────
@@ -201,10 +198,10 @@ create table tenantry.subscriptions (
   starts_at timestamptz not null,
   trial_ends_at timestamptz,
   anchor_local timestamp not null,
-  spend_cap numeric,
+  spend_cap numeric, -- the most that usage of all metrics together can cost in one period, before credits
   canceled_at timestamptz,
   ends_at timestamptz,
-  next_invoice_at timestamptz,
+  next_invoice_at timestamptz, -- when to look for a period to close: perhaps too early, never too late; null: all is billed
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (tenant_id, id),
@@ -215,8 +212,6 @@ create table tenantry.subscriptions (
 );
 comment on table tenantry.subscriptions is 'One at a time per organization. Which plan: its phases. Billing starts when the trial ends.';
 comment on column tenantry.subscriptions.anchor_local is 'Wall clock of the first billing period''s start. Period n starts at this + n months, in the time zone of edge n.';
-comment on column tenantry.subscriptions.spend_cap is 'The most that usage of all metrics together can cost in one period, before credits.';
-comment on column tenantry.subscriptions.next_invoice_at is 'When to look for a period to close: perhaps too early, never too late. Null: all is billed.';
 create index subscriptions_next_invoice_idx on tenantry.subscriptions (next_invoice_at, id) where next_invoice_at is not null;
 create unique index subscriptions_open_key on tenantry.subscriptions (tenant_id) where ends_at is null;
 create index subscriptions_starts_idx on tenantry.subscriptions (tenant_id, starts_at);

@@ -7,7 +7,7 @@ import { rate } from '../../../src/metering/billing/rate.ts';
 import type { MetricTerms, PlannedInvoice } from '../../../src/metering/billing/types.ts';
 import { booked, credit, plan, price, type Scenario, snapshotOf, terms, type Use } from './snapshots.ts';
 
-const runs = { numRuns: 150 };
+const runs = { numRuns: 80 };
 const decimal = (most: number, places: number): fc.Arbitrary<string> =>
   fc.integer({ min: 0, max: most * 10 ** places }).map((n) => new Exact(n).div(10 ** places).toString());
 

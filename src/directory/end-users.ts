@@ -44,7 +44,7 @@ export interface EndUsers {
   /** Makes none. */
   getByExternalId(lookup: EndUserLookup): Promise<EndUser | null>;
   list(options?: EndUserListOptions): Promise<Page<EndUser>>;
-  /** `metadata` replaces the old. */
+  /** `metadata` replaces the old. @throws TNT_FORBIDDEN for a key without write */
   update(id: string, input: EndUserUpdate): Promise<EndUser | null>;
   /** What they own waits for another owner. @throws TNT_FORBIDDEN without end_users.write */
   delete(id: string): Promise<EndUser | null>;
@@ -84,7 +84,14 @@ export function createEndUsers(kernel: Kernel): EndUsers {
     async update(id, input) {
       const values = parseInput(endUserUpdate, input);
       if (!isId(id)) return null;
-      return write('end user', 'update', () => updateEndUser(kernel, tenant(), id, values));
+      return write('end user', 'update', async () =>
+        orForbidden(
+          await updateEndUser(kernel, tenant(), id, values),
+          () => selectEndUser(kernel, tenant(), id),
+          'end user',
+          'update',
+        ),
+      );
     },
     async delete(id) {
       if (!isId(id)) return null;

@@ -106,6 +106,85 @@ describe('B5: end users by the developer’s own external_id', () => {
   });
 });
 
+describe('B8: end users through a key, and in person', () => {
+  const keyContext = async (
+    a: Awaited<ReturnType<typeof newOrganization>>,
+    namespaceId: string,
+    permissions: string,
+  ) => {
+    const [key] = await f.db.query<{ id: string }>(
+      `insert into tenantry.api_keys (tenant_id, namespace_id, name, permissions) values ($1, $2, 'k', $3) returning id`,
+      [a.tenantId, namespaceId, permissions],
+    );
+    return { tenantId: a.tenantId, namespaceId, apiKeyId: key!.id };
+  };
+
+  it('a key reads, writes and deletes as it may, in its namespace alone', async () => {
+    const a = await newOrganization(f);
+    const [one, two] = await a.asAdmin(async () => [
+      await namespaces().create({ name: 'one' }),
+      await namespaces().create({ name: 'two' }),
+    ]);
+    const mine = await a.asAdmin(() => endUsers().ensure({ externalId: 'mine' }));
+    const other = await a.asAdmin(() => endUsers().ensure({ externalId: 'other', namespaceId: two.id }));
+    await withTenant(await keyContext(a, one.id, '{read}'), async () => {
+      expect((await endUsers().list()).items.map(({ id }) => id)).toEqual([mine.id]);
+      expect(await endUsers().get(other.id)).toBeNull();
+      expect((await namespaces().list()).items.map(({ id }) => id)).toEqual([one.id]);
+      await expect(endUsers().ensure({ externalId: 'new' })).rejects.toMatchObject({ code: 'TNT_FORBIDDEN' });
+      await expect(endUsers().update(mine.id, { name: 'x' })).rejects.toMatchObject({ code: 'TNT_FORBIDDEN' });
+      await expect(endUsers().delete(mine.id)).rejects.toMatchObject({ code: 'TNT_FORBIDDEN' });
+    });
+    await withTenant(await keyContext(a, one.id, '{write}'), async () => {
+      expect(await endUsers().ensure({ externalId: 'new' })).toMatchObject({ namespaceId: one.id });
+      expect(await endUsers().update(mine.id, { name: 'x' })).toMatchObject({ name: 'x' });
+      await expect(endUsers().ensure({ externalId: 'new', namespaceId: two.id })).rejects.toMatchObject({
+        code: 'TNT_NOT_FOUND',
+      });
+    });
+    await withTenant(await keyContext(a, one.id, '{read,delete}'), async () => {
+      expect(await endUsers().delete(mine.id)).toMatchObject({ id: mine.id });
+    });
+  });
+
+  it('a valid key that claims another organization is nobody there', async () => {
+    const [a, b] = [await newOrganization(f), await newOrganization(f)];
+    const [ofA, ofB] = [
+      await a.asAdmin(() => namespaces().create({ name: 'main' })),
+      await b.asAdmin(() => namespaces().create({ name: 'main' })),
+    ];
+    await b.asAdmin(() => endUsers().ensure({ externalId: 'secret' }));
+    const key = await keyContext(a, ofA.id, '{read,write,delete}');
+    for (const forged of [
+      { ...key, tenantId: b.tenantId },
+      { ...key, tenantId: b.tenantId, namespaceId: ofB.id },
+    ]) {
+      await withTenant(forged, async () => {
+        expect((await endUsers().list()).items).toEqual([]);
+        await expect(endUsers().ensure({ externalId: 'x', namespaceId: ofB.id })).rejects.toThrow();
+      });
+    }
+    expect(await f.db.query('select 1 from tenantry.end_users where tenant_id = $1', [b.tenantId])).toHaveLength(1);
+  });
+
+  it('in person: itself alone, and nothing to change', async () => {
+    const a = await newOrganization(f);
+    const namespace = await a.asAdmin(() => namespaces().create({ name: 'main' }));
+    const [me, other] = await a.asAdmin(async () => [
+      await endUsers().ensure({ externalId: 'me' }),
+      await endUsers().ensure({ externalId: 'other' }),
+    ]);
+    await withTenant({ tenantId: a.tenantId, namespaceId: namespace.id, endUserId: me.id }, async () => {
+      expect((await endUsers().list()).items.map(({ id }) => id)).toEqual([me.id]);
+      expect(await endUsers().get(other.id)).toBeNull();
+      await expect(endUsers().update(me.id, { metadata: { plan: 'gold' } })).rejects.toMatchObject({
+        code: 'TNT_FORBIDDEN',
+      });
+      await expect(endUsers().ensure({ externalId: 'third' })).rejects.toMatchObject({ code: 'TNT_FORBIDDEN' });
+    });
+  });
+});
+
 describe('B1: user types', () => {
   it('DEVELOPER owns the organization, TEAM_MEMBER works in it, END_USER is its customer', async () => {
     const a = await newOrganization(f);

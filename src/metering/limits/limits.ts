@@ -1,6 +1,7 @@
 import type { Audit } from '../../audit/index.ts';
 import { currentTenant } from '../../context/context.ts';
 import type { Kernel } from '../../database/kernel.ts';
+import { orForbidden } from '../../directory/forbidden.ts';
 import { parseInput } from '../../directory/input.ts';
 import { isId } from '../../directory/schema.ts';
 import { write } from '../../directory/write-error.ts';
@@ -102,7 +103,7 @@ export interface Limits {
   during<T extends { readonly used?: number | string } | void>(input: LimitReserve, work: () => Promise<T>): Promise<T>;
   /** The organization's own limit takes the place of its plan's. @throws TNT_FORBIDDEN without limits.write, TNT_NOT_FOUND */
   set(input: LimitSet): Promise<OwnLimit>;
-  /** Back to what the plan says. Null when there was none. */
+  /** Back to what the plan says. Null when there was none. @throws TNT_FORBIDDEN */
   remove(input: LimitKey): Promise<OwnLimit | null>;
   /** The organization's own limits, or an end user's. */
   list(options?: { endUserId?: string }): Promise<OwnLimit[]>;
@@ -231,17 +232,27 @@ export function createLimits(kernel: Kernel, { usage, audit }: LimitsParts): Lim
       return write('limit', 'delete', () =>
         kernel.transaction(async (tx) => {
           const row = await deleteLimit(tx, tenantId, { ...values, endUserId: values.endUserId });
-          if (row !== undefined) await audit.record({ action: 'limits.remove', details: { ...row } }, tx);
-          return row ?? null;
+          if (row === undefined) {
+            const own = await listLimits(tx, tenantId, values.endUserId);
+            return orForbidden(null, async () => own.find(isSame(values)) ?? null, 'limit', 'delete');
+          }
+          await audit.record({ action: 'limits.remove', details: { ...row } }, tx);
+          return row;
         }),
       );
     },
     async list({ endUserId } = {}) {
+      if (endUserId !== undefined && !isId(endUserId)) return [];
       return listLimits(kernel, currentTenant().tenantId, endUserId);
     },
   };
   return limits;
 }
+
+const isSame =
+  ({ metric, period }: { metric: string; period: string }) =>
+  (own: OwnLimit): boolean =>
+    own.metric === metric && own.period === period;
 
 function ended(): TenantryError {
   return new TenantryError('TNT_RESERVATION_ENDED', 'The reservation is ended: committed, released or expired.');

@@ -318,6 +318,10 @@ describe('limits: of the organization, its keys and its end users', () => {
       expect(await f.t.limits.list()).toEqual([
         { metric: 'memories', period: 'month', limit: 7, hard: false, endUserId: null },
       ]);
+      expect(await f.t.limits.list({ endUserId: 'nobody' })).toEqual([]);
+      await expect(customer.asMember(() => f.t.limits.remove({ metric: 'memories' }))).rejects.toMatchObject({
+        code: 'TNT_FORBIDDEN',
+      });
       expect(await f.t.limits.remove({ metric: 'memories' })).toMatchObject({ limit: 7 });
       expect(await f.t.limits.remove({ metric: 'memories' })).toBeNull();
       const { items } = await f.t.audit.list();

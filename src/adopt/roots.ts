@@ -18,6 +18,8 @@ export interface RootProposal {
 
 const telling =
   /^(tenant|organi[sz]ation|org|account|compan(y|ie)|workspace|shop|store|merchant|team|client|customer_account|site|practice|clinic|school)e?s?$/i;
+const reference =
+  /^(.*_)?(country|countries|city|cities|state|region|province|language|locale|currency|currencies|category|categories|status|statuse|type|kind|genre|unit|color|specialty|specialties|address|addresse|tag)s?$/i;
 const nameColumns = ['name', 'title', 'display_name', 'company_name', 'shop_name', 'label', 'email', 'slug', 'code'];
 
 /**
@@ -68,6 +70,10 @@ function propose(table: TableFacts, others: number, { declared, all, parents: ke
   if (telling.test(table.table)) {
     score += 25;
     reasons.push(`tenants are often called "${table.table}"`);
+  }
+  if (reference.test(table.table)) {
+    score -= 20;
+    reasons.push(`"${table.table}" sounds like reference data`);
   }
   const parents = new Set(keys.filter((key) => !all.has(key.parent)).map((key) => key.parent));
   parents.delete(table.name);

@@ -58,7 +58,7 @@ export async function withLockRetry<T>(
   fn: (tx: Queryable) => Promise<T>,
   options: LockOptions = {},
 ): Promise<T> {
-  return retryOnLock(pool, options, (client) => inTransaction(client, fn, options));
+  return retryOnLock(pool, options, (client, begun) => inTransaction(client, fn, options, begun));
 }
 
 /**
@@ -76,7 +76,7 @@ export async function runStatements(
     const alone = group.find((statement) => statement.outsideTransaction === true);
     await (alone === undefined
       ? withLockRetry(pool, (tx) => execute(tx, group), options)
-      : retryOnLock(pool, options, (client) => outsideTransaction(client, alone, options)));
+      : retryOnLock(pool, options, (client, begun) => outsideTransaction(client, alone, options, begun)));
   }
 }
 
@@ -101,7 +101,7 @@ export async function execute(tx: Queryable, statements: readonly Statement[]): 
 async function retryOnLock<T>(
   pool: PoolLike,
   options: LockOptions,
-  attemptOn: (client: ClientLike) => Promise<T>,
+  attemptOn: (client: ClientLike, begun: (pid: number) => void) => Promise<T>,
 ): Promise<T> {
   const { attempts = 30, maxPause = 2000, signal, onAttempt } = options;
   for (let attempt = 1; ; attempt += 1) {
@@ -111,8 +111,7 @@ async function retryOnLock<T>(
     let destroy = true; // kept only after a clean end: a session setting or an open transaction must not go back
     const client = await pool.connect();
     try {
-      void watchBlockers(pool, await backendPid(client), watch, options);
-      const result = await attemptOn(client);
+      const result = await attemptOn(client, (pid) => void watchBlockers(pool, pid, watch, options));
       destroy = false;
       onAttempt?.({ attempt, outcome: 'done', milliseconds: performance.now() - started, blockers: [] });
       return result;
@@ -135,10 +134,11 @@ async function inTransaction<T>(
   client: Queryable,
   fn: (tx: Queryable) => Promise<T>,
   { lockTimeout = 300 }: LockOptions,
+  begun: (pid: number) => void,
 ): Promise<T> {
   await client.query('begin');
   try {
-    await client.query(`set local lock_timeout = ${Math.round(lockTimeout)}`);
+    begun(await setLockTimeout(client, lockTimeout, true));
     const result = await fn(client);
     await client.query('commit');
     return result;
@@ -152,13 +152,22 @@ async function outsideTransaction(
   client: Queryable,
   { text }: Statement,
   { concurrentLockTimeout = 60_000 }: LockOptions,
+  begun: (pid: number) => void,
 ): Promise<undefined> {
-  await client.query(`set lock_timeout = ${Math.round(concurrentLockTimeout)}`);
+  begun(await setLockTimeout(client, concurrentLockTimeout, false));
   try {
     await client.query(text);
   } finally {
     await client.query('reset lock_timeout');
   }
+}
+
+/** One round trip for both. @returns the process that a waiting session is known by */
+async function setLockTimeout(client: Queryable, milliseconds: number, local: boolean): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>(
+    `select pg_catalog.set_config('lock_timeout', '${Math.round(milliseconds)}', ${local}), pg_catalog.pg_backend_pid() as pid`,
+  );
+  return rows[0]?.pid ?? 0;
 }
 
 interface Watch {
@@ -187,11 +196,6 @@ async function watchBlockers(pool: PoolLike, pid: number, watch: Watch, options:
   } catch {
     // Only a help for the message: a pool without a free connection must not fail the work.
   }
-}
-
-async function backendPid(client: Queryable): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid');
-  return Number(rows.map(({ pid }) => pid).join());
 }
 
 async function pause(attempt: number, maxPause: number, signal: AbortSignal | undefined): Promise<void> {

@@ -91,10 +91,9 @@ export async function runTransaction(
     context.pool,
     async (tx) => {
       await mark(context, tx, step.id, status);
-      await tx.query(pinSearchPath);
       // one message: the locks are held for one round trip
       const text = statements.map((statement) => statement.text).join(';\n');
-      if (text !== '') await tx.query(renderSchema(text, context.schema));
+      if (text !== '') await tx.query(renderSchema(`${pinSearchPath};\n${text}`, context.schema));
     },
     lockOptions(context, step.id),
   );

@@ -1,4 +1,5 @@
 import { literal, type Queryable, renderSchema, type Statement } from '../../database/sql.ts';
+import { TenantryError } from '../../errors.ts';
 import type { TableDeclaration } from '../../isolation/declaration.ts';
 import { readTableFacts, type TableFacts } from '../../isolation/facts.ts';
 import { stateOf } from '../../isolation/ownership.ts';
@@ -12,6 +13,14 @@ export type ModeStatements = ReadonlyMap<string, readonly Statement[]>;
 /** Reads each table as the isolation engine does, and asks it for its statements; changes nothing. */
 export async function readModeStatements(db: Queryable, plan: Plan, schema: string): Promise<ModeStatements> {
   const statements = new Map<string, readonly Statement[]>();
+  const { rows } = await db.query<{ roles: boolean }>(
+    `select pg_catalog.to_regrole('tenantry_owner') is not null and pg_catalog.to_regrole('tenantry_app') is not null as roles`,
+  );
+  if (rows[0]?.roles !== true)
+    throw new TenantryError(
+      'TNT_SCHEMA_MISSING',
+      'The statements name the roles of Tenantry, and this server has none of them yet.',
+    );
   for (const step of plan.steps) {
     const table = plan.tables.find(({ table: name }) => name === step.table);
     if (step.kind !== 'mode' || table === undefined) continue;

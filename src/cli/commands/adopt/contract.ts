@@ -41,7 +41,8 @@ export const contractCommand: Command = {
     terminal.result(result);
     for (const index of result.retired)
       terminal.line(`${terminal.paint('good', 'gone')} ${index}: unique per tenant now`);
-    if (result.retired.length === 0) terminal.line('The plan makes no unique key per tenant: nothing had to go.');
+    if (result.retired.length === 0)
+      terminal.line('No global unique key had to go: the plan makes none per tenant that was there.');
     for (const { table, name, reason } of result.undecided)
       terminal.note(`${terminal.paint('warn', 'undecided')} ${table} ${name} stays global: ${reason}`);
     if (result.undecided.length > 0)

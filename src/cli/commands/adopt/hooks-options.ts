@@ -12,7 +12,7 @@ export const hooksOptions = {
 } as const;
 
 export const yesOption = {
-  yes: { type: 'boolean', short: 'y', help: 'Answer every question of the hooks with yes.' },
+  yes: { type: 'boolean', short: 'y', help: 'Answer every question with yes.' },
 } as const;
 
 export async function hooksOf(input: CommandInput): Promise<AdoptHooks | undefined> {

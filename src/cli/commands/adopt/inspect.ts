@@ -31,6 +31,8 @@ export const inspectCommand: Command = {
       terminal.line(`  ${terminal.paint('bold', root.table)} (${Math.round(root.score)} of 100)`);
       for (const reason of root.reasons) terminal.line(`    ${reason}`);
     }
+    if (roots.length > 0)
+      terminal.line('  None of them, and one customer so far: tenantry adopt plan --constant "System Tenant"');
     if (references.length > 0) {
       terminal.line('\nColumns that look like references, although no constraint says so:');
       terminal.table(

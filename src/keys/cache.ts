@@ -113,13 +113,13 @@ export class KeyCache {
     const askedAt = performance.now();
     const flight: Flight = { found: read(), stale: false };
     this.#flights.set(lookup, flight);
-    const done = (found: Found | undefined): void => {
+    const landed = (found: Found | undefined): void => {
       if (this.#flights.get(lookup) === flight) this.#flights.delete(lookup);
       if (flight.stale || !this.trusted || found === undefined) return;
       if (found === null) this.#unknown.set(lookup, { freshUntil: askedAt + this.#limits.maxAgeMs });
       else this.#keys.set(lookup, found);
     };
-    flight.found.then(done, () => done(undefined));
+    flight.found.then(landed, () => landed(undefined));
     return flight;
   }
 
@@ -133,13 +133,13 @@ export class KeyCache {
   /** The same where only its id is known: what is being read may be it. */
   dropKey(keyId: string): void {
     this.#keys.deleteWhere(({ verified }) => verified.keyId === keyId);
-    for (const lookup of [...this.#flights.keys()]) this.#spoil(lookup);
+    for (const lookup of this.#flights.keys()) this.#spoil(lookup);
   }
 
   dropAll(): void {
     this.#keys.clear();
     this.#unknown.clear();
-    for (const lookup of [...this.#flights.keys()]) this.#spoil(lookup);
+    for (const lookup of this.#flights.keys()) this.#spoil(lookup);
   }
 
   #spoil(lookup: string): void {

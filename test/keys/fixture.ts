@@ -83,7 +83,7 @@ export async function refusalOf(work: Promise<unknown>): Promise<string> {
     (thrown: { code?: string; details?: { reason?: string } | null }) => thrown,
   );
   if (error === undefined) return 'accepted';
-  const { code = String(error), details } = error;
+  const { code = 'another error', details } = error;
   return details?.reason === undefined ? code : `${code} ${details.reason}`;
 }
 

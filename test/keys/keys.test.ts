@@ -174,8 +174,7 @@ describe('B4 C5 an API key', () => {
   it('lists, pages and changes', async () => {
     const own = await newCustomer(f);
     const made: ApiKey[] = [];
-    for (let i = 0; i < 5; i += 1)
-      made.push((await make({ ...(i < 2 ? { namespaceId: own.namespaceId } : {}) }, own)).apiKey);
+    for (let i = 0; i < 5; i += 1) made.push((await make(i < 2 ? { namespaceId: own.namespaceId } : {}, own)).apiKey);
     const ids = made.map(({ id }) => id).reverse();
     await own.asAdmin(async () => {
       const first = await f.t.keys.list({ limit: 3 });

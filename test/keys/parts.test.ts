@@ -39,7 +39,7 @@ describe('peppers', () => {
     try {
       createPeppers(peppers);
     } catch (error) {
-      expect(String((error as Error).message)).not.toContain(secret);
+      expect((error as Error).message).not.toContain(secret);
     }
   });
 

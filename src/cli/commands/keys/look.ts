@@ -38,7 +38,7 @@ export const whose: Command = {
       const found = await keys.verify(key, { kinds: ['secret', 'widget'] });
       const { context: _, principalId: __, ...shown } = found;
       for (const [name, value] of Object.entries(shown)) {
-        const text = typeof value === 'object' ? JSON.stringify(value) : String(value ?? '-');
+        const text = typeof value === 'object' ? JSON.stringify(value) : (value ?? '-');
         input.terminal.line(`${name.padEnd(12)} ${text}`);
       }
       input.terminal.result(shown);

@@ -115,9 +115,9 @@ function row(line: Line, show: Formats, titles: InvoiceTitles): string {
   const included = line.details['included'];
   const notes = [
     show.span(line.service),
-    ...(typeof included === 'string' ? [`${show.quantity(included)} ${titles.included}`] : []),
+    ...(typeof included === 'string' ? [`${show.share(included)} ${titles.included}`] : []),
     ...tiersOf(line).map(({ quantity, unit, flat }) => {
-      const price = `${show.quantity(quantity)} × ${show.price(unit)}`;
+      const price = `${show.share(quantity)} × ${show.price(unit)}`;
       return flat === undefined ? price : `${price} + ${show.price(flat)}`;
     }),
   ];
@@ -137,6 +137,7 @@ function formats({ currency, timeZone }: InvoiceDocument, locale: string) {
   const amounts = new Intl.NumberFormat(locale, { style: 'currency', currency, ...whole });
   const prices = new Intl.NumberFormat(locale, { style: 'currency', currency, ...whole, maximumFractionDigits: 12 });
   const quantities = new Intl.NumberFormat(locale, { maximumFractionDigits: 12 });
+  const rounded = new Intl.NumberFormat(locale, { maximumFractionDigits: 4 });
   const dates = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'medium' });
   const date = (at: string | number): string => dates.format(new Date(at));
   // Decimals go in as text, which Intl formats digit by digit: a number would lose some.
@@ -145,6 +146,8 @@ function formats({ currency, timeZone }: InvoiceDocument, locale: string) {
     money: (text: string): string => amounts.format(exact(text)),
     price: (text: string): string => prices.format(exact(text)),
     quantity: (text: string): string => quantities.format(exact(text)),
+    /** Of a part of a period: shown to four digits, counted with all. */
+    share: (text: string): string => rounded.format(exact(text)),
     date,
     /** The last day that is in it, not the one on which the next begins. */
     span: ({ start, end }: { start: string; end: string }): string => {

@@ -60,6 +60,14 @@ describe('unwrapped data keys', () => {
     expect(failing).toEqual(zeros);
   });
 
+  it('are not used for a row that holds another one', () => {
+    const cache = new DataKeyCache();
+    cache.set('same', key(1), 'wrapped');
+    expect(cache.use('same', (k) => k[0], 'wrapped')).toEqual({ result: 1 });
+    expect(cache.use('same', (k) => k[0], 'restored')).toBeUndefined();
+    cache.clear();
+  });
+
   it('are replaced by a newer one of the same name', () => {
     const cache = new DataKeyCache();
     const [old, fresh] = [key(1), key(2)];

@@ -7,6 +7,7 @@ export interface DataKeyCacheOptions {
 
 interface Entry {
   readonly key: Buffer;
+  readonly wrapped: string;
   readonly expiresAt: number;
   uses: number;
   dropped: boolean;
@@ -35,10 +36,10 @@ export class DataKeyCache {
     return this.#fresh(name) !== undefined;
   }
 
-  /** Takes the key over: the caller's buffer is the one that will be zeroed. */
-  set(name: string, key: Buffer): void {
+  /** Takes the key over: the caller's buffer is the one that will be zeroed. `wrapped` is what it was unwrapped from. */
+  set(name: string, key: Buffer, wrapped = ''): void {
     this.#drop(name);
-    this.#entries.set(name, { key, expiresAt: Date.now() + this.#maxAgeMs, uses: 0, dropped: false });
+    this.#entries.set(name, { key, wrapped, expiresAt: Date.now() + this.#maxAgeMs, uses: 0, dropped: false });
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= Math.max(1, this.#maxKeys)) break;
       this.#drop(oldest);
@@ -46,10 +47,13 @@ export class DataKeyCache {
     this.#sweeper ??= setInterval(() => this.#sweep(), Math.max(50, this.#maxAgeMs / 4)).unref();
   }
 
-  /** Runs `fn` with the key, or returns undefined when it is not here. The key must not be kept. */
-  use<T>(name: string, fn: (key: Buffer) => T): { readonly result: T } | undefined {
+  /**
+   * Runs `fn` with the key, or returns undefined when it is not here, or was unwrapped from something else than `wrapped`.
+   * The key must not be kept.
+   */
+  use<T>(name: string, fn: (key: Buffer) => T, wrapped?: string): { readonly result: T } | undefined {
     const entry = this.#fresh(name);
-    if (entry === undefined) return undefined;
+    if (entry === undefined || (wrapped !== undefined && entry.wrapped !== wrapped)) return undefined;
     this.#entries.delete(name); // the least recently used one goes first
     this.#entries.set(name, entry);
     entry.uses += 1;

@@ -50,6 +50,7 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
   const cache = new DataKeyCache(options);
   const underWay = new Map<string, Promise<void>>();
   const nameOf = (tenantId: string, version: number): string => `${tenantId}/${version}`;
+  const textOf = (row: DataKeyRow): string => row.wrapped.toString('base64');
 
   async function using<T>(
     tenantId: string,
@@ -57,20 +58,27 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
     load: () => Promise<DataKeyRow>,
     fn: (key: Buffer) => T,
     inTransaction: boolean,
+    wrapped?: string,
   ): Promise<T> {
     const name = nameOf(tenantId, version);
-    const unwrap = async (): Promise<void> => cache.set(name, await unwrapDataKey(keyring, tenantId, await load()));
+    const unwrap = async (): Promise<[key: Buffer, text: string]> => {
+      const row = await load();
+      return [await unwrapDataKey(keyring, tenantId, row), textOf(row)];
+    };
     for (;;) {
-      const used = cache.use(name, fn);
+      const used = cache.use(name, fn, wrapped);
       if (used !== undefined) return used.result;
-      if (inTransaction) {
-        // Not with the others: who waits for a connection could wait for this one, and this one for him.
-        await unwrap();
+      if (inTransaction || wrapped !== undefined) {
+        // Not with the others: they may be about to unwrap another row, or wait for the connection that this one holds.
+        const [key, text] = await unwrap();
+        cache.set(name, key, text); // and used before anybody else has a turn
         continue;
       }
       let unwrapping = underWay.get(name);
       if (unwrapping === undefined) {
-        unwrapping = unwrap().finally(() => underWay.delete(name));
+        unwrapping = unwrap()
+          .then(([key, text]) => cache.set(name, key, text))
+          .finally(() => underWay.delete(name));
         underWay.set(name, unwrapping);
       }
       await unwrapping;
@@ -104,6 +112,8 @@ export function createDataKeys(kernel: Kernel, keyring: Keyring, options: DataKe
         async () => row,
         (key) => fn(sealerOf(key)),
         on !== undefined,
+        // Never with a key that the database does not hold: it may have been restored from a backup since.
+        textOf(row),
       );
     },
     async open(tenantId, sealed, binding, on) {

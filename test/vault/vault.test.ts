@@ -88,6 +88,19 @@ describe('vault: values of an application', () => {
     for (const text of sealed) expect((await c.asAdmin(() => vault.open(text, place))).length).toBe(1);
   });
 
+  it('never seal with a key that the database does not hold any more', async () => {
+    const c = await newOrganization(f);
+    const running = vaultOver(f, createKeyring([k1]));
+    const before = await c.asAdmin(() => running.seal('of before', place));
+    // another key under the same number, as after a restore and another rotation
+    await f.db.query('delete from tenantry.data_keys where tenant_id = $1', [c.tenantId]);
+    await c.asAdmin(() => vaultOver(f, createKeyring([k1])).seal('makes the other key', place));
+    const sealed = await c.asAdmin(() => running.seal('of now', place));
+    const fresh = vaultOver(f, createKeyring([k1]));
+    expect((await c.asAdmin(() => fresh.open(sealed, place))).toString()).toBe('of now');
+    await c.asAdmin(() => expect(fresh.open(before, place)).rejects.toMatchObject(damaged));
+  });
+
   it('name the key that is missing or wrong', async () => {
     const sealed = await a.asAdmin(() => vault.seal('x', place));
     const without = vaultOver(f, ring('k9'));

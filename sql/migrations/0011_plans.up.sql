@@ -198,7 +198,6 @@ create table tenantry.subscriptions (
   starts_at timestamptz not null,
   trial_ends_at timestamptz,
   anchor_local timestamp not null,
-  spend_cap numeric, -- the most that usage of all metrics together can cost in one period, before credits
   canceled_at timestamptz,
   ends_at timestamptz,
   next_invoice_at timestamptz, -- when to look for a period to close: perhaps too early, never too late; null: all is billed
@@ -207,8 +206,7 @@ create table tenantry.subscriptions (
   primary key (tenant_id, id),
   constraint subscriptions_currency_check check (currency ~ '^[A-Z]{3}$'),
   constraint subscriptions_trial_check check (trial_ends_at > starts_at),
-  constraint subscriptions_ends_check check (ends_at >= starts_at and (ends_at is null) = (canceled_at is null)),
-  constraint subscriptions_spend_cap_check check (spend_cap between 0 and 999999999999 and scale(spend_cap) <= 12)
+  constraint subscriptions_ends_check check (ends_at >= starts_at and (ends_at is null) = (canceled_at is null))
 );
 comment on table tenantry.subscriptions is 'One at a time per organization. Which plan: its phases. Billing starts when the trial ends.';
 comment on column tenantry.subscriptions.anchor_local is 'Wall clock of the first billing period''s start. Period n starts at this + n months, in the time zone of edge n.';

@@ -4,6 +4,7 @@ drop function tenantry.billed_usage(text[], timestamptz[], timestamptz[]);
 drop function tenantry.usage_of_ranges(uuid, text[], timestamptz[], timestamptz[]);
 drop function tenantry.billed_since(uuid, integer);
 drop function tenantry.oldest_open_period(uuid, uuid, integer);
+drop table tenantry.subscription_caps;
 drop trigger keep_subscribed on tenantry.plan_metrics;
 drop trigger keep_subscribed on tenantry.plans;
 drop function tenantry.keep_subscribed_plan();

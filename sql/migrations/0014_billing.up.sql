@@ -183,6 +183,23 @@ begin
   return s.id;
 end $$;
 
+create table tenantry.subscription_caps (
+  tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
+  subscription_id uuid not null,
+  from_period integer not null,
+  cap numeric, -- null: none
+  primary key (tenant_id, subscription_id, from_period),
+  constraint subscription_caps_cap_check check (cap between 0 and 999999999999 and scale(cap) <= 12),
+  constraint subscription_caps_subscription_id_fkey foreign key (tenant_id, subscription_id) references tenantry.subscriptions (tenant_id, id) on delete cascade
+);
+comment on table tenantry.subscription_caps is 'The most that usage of all metrics together costs in a period, before credits, from period from_period on.';
+
+alter table tenantry.subscription_caps enable row level security;
+create policy tenantry_floor on tenantry.subscription_caps as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.subscription_caps for select to public using (true);
+grant select on tenantry.subscription_caps to tenantry_app;
+
 -- What members may do: the context's own organization, at once or at the end of the period, and only with billing.write.
 create function tenantry.subscription_act(p_act text, p_plan text, p_version integer, p_when text, p_time_zone text, p_request_key text)
 returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -248,6 +265,9 @@ begin
     union all
     select f.starts_at from tenantry.subscription_phases f
       where f.tenant_id = p_tenant and f.subscription_id = p_subscription and f.created_at > v_last
+    union all
+    select i.period_start from tenantry.invoices i
+      where i.tenant_id = p_tenant and i.subscription_id = p_subscription and i.voided_at > v_last
     union all
     select u.day_start from tenantry.usage_corrections u where u.tenant_id = p_tenant and u.settled_at is null) x;
   if v_changed is not null then

@@ -177,9 +177,10 @@ function capLine(
   usage: readonly InvoiceLine[],
 ): InvoiceLine | undefined {
   const service = serviceOf(snapshot, period);
-  if (snapshot.spendCap === null || service === undefined) return undefined;
+  const cap = snapshot.spendCaps.findLast(({ fromPeriod }) => fromPeriod <= period.index)?.cap ?? null;
+  if (cap === null || service === undefined) return undefined;
   const part = new Exact(service.end - service.start);
-  const exact = inMinorUnits(new Exact(snapshot.spendCap), snapshot.currency)
+  const exact = inMinorUnits(new Exact(cap), snapshot.currency)
     .mul(part)
     .div(period.end - period.start);
   const charged = usage.reduce((sum, { amount }) => sum + amount, 0);
@@ -195,7 +196,7 @@ function capLine(
     quantity: null,
     exact: String(-above),
     amount: safeAmount(-above),
-    details: { cap: snapshot.spendCap, charged },
+    details: { cap, charged },
   };
 }
 

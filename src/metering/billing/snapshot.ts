@@ -9,6 +9,7 @@ import {
   selectOldestOpenPeriod,
   selectPeriods,
   selectPhases,
+  selectSpendCaps,
   selectUsage,
   type SubscriptionRow,
 } from './queries/snapshot.ts';
@@ -39,7 +40,7 @@ export async function readSnapshot(
     timeZone: subscription.timeZone,
     activatesAt: subscription.activatesAt,
     endsAt: subscription.endsAt,
-    spendCap: subscription.spendCap,
+    spendCaps: await selectSpendCaps(tx, tenantId, id),
     closing,
     periods: await selectPeriods(tx, tenantId, id, oldest, closing + 1),
     phases: await selectPhases(tx, tenantId, id),

@@ -78,8 +78,8 @@ export interface BillingSnapshot {
   /** When billing starts: at the start, or at the end of the trial. */
   readonly activatesAt: number;
   readonly endsAt: number | null;
-  /** The most that all usage together costs in one period, in the main unit. */
-  readonly spendCap: string | null;
+  /** The most that all usage together costs in a period, in the main unit: from a period on. By period. */
+  readonly spendCaps: readonly { readonly fromPeriod: number; readonly cap: string | null }[];
   /** The period to close; -1 is the moment of activation, where base fees in advance begin. */
   readonly closing: number;
   /** From the oldest one that may still be corrected to the one after `closing`. */

@@ -85,7 +85,7 @@ export function snapshotOf(scenario: Scenario, closing = 0): BillingSnapshot {
     timeZone: 'UTC',
     activatesAt: scenario.activatesAt === undefined ? edges[0]! : ms(scenario.activatesAt),
     endsAt: scenario.endsAt === undefined ? null : ms(scenario.endsAt),
-    spendCap: scenario.spendCap ?? null,
+    spendCaps: scenario.spendCap === undefined ? [] : [{ fromPeriod: 0, cap: scenario.spendCap }],
     closing,
     periods,
     phases: scenario.phases.map(([startsAt, of]) => ({ startsAt: ms(startsAt), plan: of })),

@@ -190,17 +190,27 @@ describe('C4: subscriptions', () => {
     expect(await c.as(() => f.t.billing.operator.finalize())).toBeUndefined();
   });
 
-  it('a spending cap holds for all usage of a period', async () => {
-    const c = await start('2026-01-01T00:00:00Z');
+  it('a spending cap holds for all usage of a period, from the running one on', async () => {
+    const now = Date.now();
+    const c = await start(new Date(now - 40 * 86_400_000).toISOString());
     await c.as(async () => {
+      const use = (id: string, days: number) =>
+        f.t.usage.record({
+          id,
+          metric: 'conversations',
+          quantity: 6000,
+          occurredAt: new Date(now - days * 86_400_000),
+        });
+      await use('before', 39);
+      await use('now', 1);
       await f.t.billing.operator.setSpendCap('20');
-      await f.t.usage.record({
-        id: 'x',
-        metric: 'conversations',
-        quantity: 6000,
-        occurredAt: at('2026-01-05T00:00:00Z'),
-      });
-      expect((await f.t.billing.operator.finalize())?.lines.map(({ kind, amount }) => [kind, amount])).toEqual([
+      expect(await f.t.billing.subscription()).toMatchObject({ spendCap: '20' });
+      const closed = await f.t.billing.operator.finalize();
+      expect(closed?.lines.map(({ kind, amount }) => [kind, amount])).toEqual([
+        ['base', 19900],
+        ['usage', 5000],
+      ]);
+      expect((await f.t.billing.preview()).lines.map(({ kind, amount }) => [kind, amount])).toEqual([
         ['base', 19900],
         ['usage', 5000],
         ['cap', -3000],

@@ -14,12 +14,10 @@ export interface SubscriptionRow {
   readonly startsAt: number;
   readonly activatesAt: number;
   readonly endsAt: number | null;
-  readonly spendCap: string | null;
 }
 
 const subscriptionColumns = `s.tenant_id as "tenantId", s.id, s.currency, s.time_zone as "timeZone", ${millis('s.starts_at')} as "startsAt",
-  ${millis('coalesce(s.trial_ends_at, s.starts_at)')} as "activatesAt", ${millis('s.ends_at')} as "endsAt",
-  trim_scale(s.spend_cap)::text as "spendCap"`;
+  ${millis('coalesce(s.trial_ends_at, s.starts_at)')} as "activatesAt", ${millis('s.ends_at')} as "endsAt"`;
 
 /** The subscription of an organization at an instant: the newest that has begun. */
 export async function selectSubscription(
@@ -152,4 +150,16 @@ export async function selectUsage(
     ],
   );
   return rows.map(({ value }) => value);
+}
+
+export async function selectSpendCaps(
+  kernel: Kernel,
+  tenantId: string,
+  id: string,
+): Promise<{ fromPeriod: number; cap: string | null }[]> {
+  return kernel.query<{ fromPeriod: number; cap: string | null }>(
+    `select c.from_period as "fromPeriod", trim_scale(c.cap)::text as cap from tenantry.subscription_caps c
+     where c.tenant_id = $1::uuid and c.subscription_id = $2::uuid order by c.from_period`,
+    [tenantId, id],
+  );
 }

@@ -19,7 +19,8 @@ const planOf = (alias: string): string => `
 export async function selectCurrentSubscription(kernel: Kernel, tenantId: string): Promise<Subscription | null> {
   const [row] = await kernel.query<Row>(
     `select s.id, s.currency, s.time_zone as "timeZone", s.starts_at as "startsAt", s.trial_ends_at as "trialEndsAt",
-       s.canceled_at as "canceledAt", s.ends_at as "endsAt", trim_scale(s.spend_cap)::text as "spendCap",
+       s.canceled_at as "canceledAt", s.ends_at as "endsAt", (select trim_scale(k.cap)::text from tenantry.subscription_caps k
+         where k.tenant_id = s.tenant_id and k.subscription_id = s.id order by k.from_period desc limit 1) as "spendCap",
        case when s.ends_at <= t.now then 'canceled' when s.starts_at > t.now then 'scheduled'
          when s.trial_ends_at > t.now then 'trialing' else 'active' end as status,
        (select jsonb_build_object('key', coalesce(fg.key, fo.key), 'version', coalesce(fg.version, fo.version),
@@ -111,10 +112,14 @@ export async function endAsOperator(
   ]);
 }
 
+/** From the running period on: what was billed before stays as it was capped then. */
 export async function updateSpendCap(kernel: Kernel, tenantId: string, cap: string | null): Promise<boolean> {
   const rows = await kernel.query(
-    `update tenantry.subscriptions s set spend_cap = $2::numeric where s.tenant_id = $1::uuid
-       and (s.ends_at is null or s.ends_at > statement_timestamp()) returning s.id`,
+    `insert into tenantry.subscription_caps as k (tenant_id, subscription_id, from_period, cap)
+     select s.tenant_id, s.id, greatest(0, tenantry.billing_period(s.tenant_id, s.id, statement_timestamp())), $2::numeric
+     from tenantry.subscriptions s
+     where s.tenant_id = $1::uuid and (s.ends_at is null or s.ends_at > statement_timestamp())
+     on conflict (tenant_id, subscription_id, from_period) do update set cap = excluded.cap returning 1`,
     [tenantId, cap],
   );
   return rows.length > 0;

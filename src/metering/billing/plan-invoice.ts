@@ -62,17 +62,6 @@ export function planInvoice(snapshot: BillingSnapshot): PlannedInvoice {
   };
 }
 
-/** The usage that planInvoice will ask for: one sum per metric and stretch of one price. */
-export function usageRanges(snapshot: Omit<BillingSnapshot, 'usage'>): { metric: string; range: Interval }[] {
-  return metricsOf(snapshot).flatMap((metric) =>
-    snapshot.periods
-      .filter(({ index }) => index <= snapshot.closing)
-      .flatMap((period) =>
-        metricSegments(snapshot, period, metric).map(({ start, end }) => ({ metric, range: { start, end } })),
-      ),
-  );
-}
-
 /** Where an invoice's own period lies; the one at activation has no length. */
 function invoiceInterval(snapshot: BillingSnapshot, closing: BillingPeriod | undefined): Interval {
   const { activatesAt } = snapshot;

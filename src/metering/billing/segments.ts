@@ -37,6 +37,17 @@ export function metricsOf({ phases, customPrices }: Timeline): string[] {
   return [...names].sort();
 }
 
+/** The usage that planInvoice will ask for: one sum per metric and stretch of one price. */
+export function usageRanges(snapshot: Omit<BillingSnapshot, 'usage'>): { metric: string; range: Interval }[] {
+  return metricsOf(snapshot).flatMap((metric) =>
+    snapshot.periods
+      .filter(({ index }) => index <= snapshot.closing)
+      .flatMap((period) =>
+        metricSegments(snapshot, period, metric).map(({ start, end }) => ({ metric, range: { start, end } })),
+      ),
+  );
+}
+
 function segments<T>(
   timeline: Timeline,
   period: BillingPeriod,

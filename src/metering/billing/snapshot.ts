@@ -1,6 +1,6 @@
 import type { Kernel } from '../../database/kernel.ts';
 import { TenantryError } from '../../errors.ts';
-import { usageRanges } from './plan-invoice.ts';
+import { usageRanges } from './segments.ts';
 import {
   selectBooked,
   selectCredits,

@@ -1,5 +1,5 @@
 import { Exact } from '../../../src/metering/billing/exact.ts';
-import { usageRanges } from '../../../src/metering/billing/plan-invoice.ts';
+import { usageRanges } from '../../../src/metering/billing/segments.ts';
 import type {
   BillingPeriod,
   BillingSnapshot,

@@ -217,7 +217,8 @@ end $$;
 comment on function tenantry.audit_bytes(tenantry.audit_log) is
   'The bytes whose SHA-256 is an entry''s hash: built from the values as stored, the instant in whole microseconds.';
 
--- Runs at commit, once for all entries that a transaction has for a tenant: the head is locked last and let go at once.
+-- Runs at commit, once for all entries that a transaction has for a tenant: the head is locked last and let go at once. The first
+-- entry has the lowest number; below it lie only the dead entries of transactions before.
 create function tenantry.chain_audit() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
@@ -237,7 +238,7 @@ begin
   e.seq := h.audit_seq;
   e.at := h.audit_at;
   e.hash := h.audit_hash;
-  for p in select * from tenantry.audit_pending x where x.tenant_id = new.tenant_id order by x.number loop
+  for p in select * from tenantry.audit_pending x where x.tenant_id = new.tenant_id and x.number >= new.number order by x.number loop
     e.prev_hash := e.hash;
     e.seq := e.seq + 1;
     e.at := greatest(clock_timestamp(), e.at + interval '1 microsecond');
@@ -252,7 +253,7 @@ begin
     e.hash := sha256(tenantry.audit_bytes(e));
     insert into tenantry.audit_log values (e.*);
   end loop;
-  delete from tenantry.audit_pending x where x.tenant_id = new.tenant_id and x.number <= p.number;
+  delete from tenantry.audit_pending x where x.tenant_id = new.tenant_id and x.number between new.number and p.number;
   update tenantry.tenant_heads x set audit_seq = e.seq, audit_hash = e.hash, audit_at = e.at where x.tenant_id = new.tenant_id;
   return null;
 end $$;

@@ -137,6 +137,7 @@ create table tenantry.outbox_deliveries (
   constraint outbox_deliveries_event_id_fkey foreign key (tenant_id, event_id) references tenantry.outbox (tenant_id, id) on delete cascade
 );
 comment on table tenantry.outbox_deliveries is 'What became of an event in a queue. dead: given up; replay: asked for once more, out of its order.';
+create index outbox_deliveries_created_at_idx on tenantry.outbox_deliveries (tenant_id, created_at, id);
 create index outbox_deliveries_event_id_idx on tenantry.outbox_deliveries (tenant_id, event_id);
 create index outbox_deliveries_state_idx on tenantry.outbox_deliveries (tenant_id, queue_id, state, retry_at) where state in ('dead', 'replay');
 
@@ -177,7 +178,8 @@ begin
     select h.event_seq into v_last from tenantry.tenant_heads h where h.tenant_id = t for no key update;
   end if;
   update tenantry.outbox o set seq = v_last + n.nth
-    from (select x.id, row_number() over (order by x.number) as nth from tenantry.outbox x where x.tenant_id = t and x.seq is null) n
+    from (select x.id, row_number() over (order by x.number) as nth from tenantry.outbox x
+          where x.tenant_id = t and x.number >= new.number and x.seq is null) n
     where o.tenant_id = t and o.id = n.id;
   get diagnostics v_end = row_count;
   v_end := v_last + v_end;

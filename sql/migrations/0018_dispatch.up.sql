@@ -54,6 +54,11 @@ begin
   if not found then
     return;
   end if;
+  v_topics := coalesce((select c.topics from tenantry.outbox_consumers c where c.name = q.consumer),
+    (select w.topics from tenantry.webhook_endpoints w where w.tenant_id = t and w.id = q.endpoint_id and w.status = 'enabled'));
+  if v_topics is null then
+    return; -- disabled, or gone
+  end if;
   return query
     select o.id, o.seq, o.topic, o.payload, o.user_id, o.occurred_at, d.attempts, true
     from tenantry.outbox_deliveries d join tenantry.outbox o on o.tenant_id = d.tenant_id and o.id = d.event_id
@@ -62,8 +67,6 @@ begin
   if found or q.retry_at > clock_timestamp() then
     return;
   end if;
-  v_topics := coalesce((select c.topics from tenantry.outbox_consumers c where c.name = q.consumer),
-    (select w.topics from tenantry.webhook_endpoints w where w.tenant_id = t and w.id = q.endpoint_id and w.status = 'enabled'));
   return query
     select o.id, o.seq, o.topic, o.payload, o.user_id, o.occurred_at, case when row_number() over (order by o.seq) = 1 then q.attempts else 0 end, false
     from tenantry.outbox o

@@ -168,8 +168,9 @@ export function createDispatcher(
   }
 
   function begin(lease: Lease): void {
+    const full = (active.get(lease.tenantId) ?? 0) >= perTenant;
     active.set(lease.tenantId, (active.get(lease.tenantId) ?? 0) + 1);
-    const work = withTenant({ tenantId: lease.tenantId }, () => serve(lease))
+    const work = withTenant({ tenantId: lease.tenantId }, () => (full ? releaseLease(kernel, lease) : serve(lease)))
       .catch((error: unknown) => onError(error)) // its lease ends by itself
       .finally(() => {
         running.delete(work);
@@ -212,7 +213,7 @@ export function createDispatcher(
       result =
         lease.consumer === null
           ? await send(lease.queueId, event, lost.signal) // what it throws is our own fault, and no attempt of the receiver's
-          : await handle(lease.consumer, event, lost.signal);
+          : await handle(lease.consumer, event, lost);
     } finally {
       clearInterval(beat);
     }
@@ -236,10 +237,11 @@ export function createDispatcher(
     return (await deliverer?.deliver(endpointId, event, signal)) ?? { delivered: false };
   }
 
-  async function handle(name: string, event: OutboxEvent, lost: AbortSignal): Promise<AttemptResult> {
-    const timeout = AbortSignal.timeout(handlerTimeoutMs);
-    const signal = AbortSignal.any([lost, timeout]);
+  async function handle(name: string, event: OutboxEvent, stop: AbortController): Promise<AttemptResult> {
     const { tenantId, userId } = event;
+    const over = new Error(`not done within ${handlerTimeoutMs} ms`);
+    const timer = setTimeout(() => stop.abort(over), handlerTimeoutMs);
+    const { signal } = stop;
     try {
       await Promise.race([
         withTenant(userId === null ? { tenantId } : { tenantId, userId }, () => consumers[name]?.handle(event, signal)),
@@ -251,6 +253,8 @@ export function createDispatcher(
     } catch (error) {
       onError(error, event);
       return { delivered: false, error: messageOf(error) };
+    } finally {
+      clearTimeout(timer);
     }
   }
 

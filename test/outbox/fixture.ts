@@ -32,8 +32,8 @@ export function outboxFixture(): OutboxFixture {
     fixture.t = createTenantry({ pool: fixture.pool, vault: { keyring }, webhooks: localNetwork });
     fixture.dispatch = async (options = {}) => {
       const dispatcher = fixture.t.outbox.dispatcher({ ...quick, ...options });
-      running.push(dispatcher);
       await dispatcher.start();
+      running.push(dispatcher);
       return dispatcher;
     };
   });

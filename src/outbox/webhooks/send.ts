@@ -1,6 +1,7 @@
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import { rootCertificates } from 'node:tls';
 import { checkedAddresses, type NetworkRules, webhookUrl } from './address.ts';
 
 export interface SendOptions extends NetworkRules {
@@ -39,8 +40,8 @@ export async function post(
   const timeout = AbortSignal.timeout(timeoutMs);
   const until = AbortSignal.any([signal, timeout]);
   try {
-    const [address = ''] = await orAbort(checkedAddresses(url, options), until);
-    return await exchange(url, address, headers, body, until, options);
+    const addresses = await orAbort(checkedAddresses(url, options), until);
+    return await exchange(url, addresses, headers, body, until, options);
   } catch (error) {
     if (timeout.aborted) throw new Error(`no answer within ${timeoutMs} ms`, { cause: error });
     throw error;
@@ -49,7 +50,7 @@ export async function post(
 
 function exchange(
   url: URL,
-  address: string,
+  addresses: readonly string[],
   headers: Readonly<Record<string, string>>,
   body: string,
   signal: AbortSignal,
@@ -59,11 +60,11 @@ function exchange(
     const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
       method: 'POST',
       headers: { ...headers, 'content-length': String(Buffer.byteLength(body)) },
-      lookup: fixedLookup(address),
+      lookup: fixedLookup(addresses),
       agent: false,
       signal,
       maxHeaderSize: 16_384,
-      ...(ca === undefined ? {} : { ca }),
+      ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
     });
     request.once('error', reject);
     request.once('response', (response) => {
@@ -93,11 +94,11 @@ function exchange(
 }
 
 /** Node resolves through this and gets what was checked, whatever the name says by now. */
-function fixedLookup(address: string): LookupFunction {
-  const family = isIP(address);
+function fixedLookup(addresses: readonly string[]): LookupFunction {
+  const all = addresses.map((address) => ({ address, family: isIP(address) }));
   return (_host, options, done) => {
-    if (options.all === true) done(null, [{ address, family }]);
-    else done(null, address, family);
+    if (options.all === true) done(null, all);
+    else done(null, all[0]?.address ?? '', all[0]?.family ?? 4);
   };
 }
 

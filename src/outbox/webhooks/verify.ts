@@ -46,7 +46,7 @@ const content = z.object({ type: z.string(), timestamp: z.string(), data: z.reco
 export async function verifyWebhook(options: VerifyWebhookOptions): Promise<WebhookMessage> {
   const { secret, headers, body, toleranceSeconds = 300, seen } = options;
   const get = (name: string): string => {
-    const value = isHeaders(headers) ? headers.get(name) : headers[name];
+    const value = isHeaders(headers) ? headers.get(name) : byName(headers, name);
     if (typeof value === 'string' && value !== '') return value;
     throw new TenantryError('TNT_WEBHOOK_INVALID', `The request has no header ${name}.`);
   };
@@ -71,6 +71,11 @@ export async function verifyWebhook(options: VerifyWebhookOptions): Promise<Webh
     throw new TenantryError('TNT_WEBHOOK_REPLAYED', 'A message with this id has been handled.', { details: { id } });
   }
   return { id, ...parsed.data };
+}
+
+/** Names of headers have no case. */
+function byName(headers: Readonly<Record<string, string | string[] | undefined>>, name: string): unknown {
+  return Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1];
 }
 
 function isHeaders(headers: VerifyWebhookOptions['headers']): headers is { get(name: string): string | null } {

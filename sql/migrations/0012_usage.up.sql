@@ -490,6 +490,10 @@ declare
   due record;
 begin
   perform tenantry.assert_usage_context(p_tenants, p_namespaces);
+  if tenantry.context_tenant() is not null then
+    -- within somebody's transaction, which '!' could not end: before the account is held
+    perform tenantry.open_usage_accounts(p_tenants[1:1]);
+  end if;
   if sent is distinct from cardinality(ids) or sent is distinct from cardinality(p_offsets)
     or sent <> cardinality(p_quantities) or sent <> cardinality(p_subjects) or (0 <= all (p_offsets) and 900000 > all (p_offsets)) is not true then
     raise exception 'the arrays of events do not fit together' using errcode = '22023';

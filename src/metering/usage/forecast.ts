@@ -32,5 +32,5 @@ export function forecast({
   const value = Math.max(0, current.value + rate * (current.end.getTime() - now.getTime()));
   if (limit === null || value < limit) return { value, reachesLimitAt: null };
   const left = limit - current.value;
-  return { value, reachesLimitAt: left <= 0 ? now : new Date(now.getTime() + left / rate) };
+  return { value, reachesLimitAt: left <= 0 ? now : new Date(Math.round(now.getTime() + left / rate)) };
 }

@@ -125,9 +125,7 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
       assertOwn('apiKeyId', context.apiKeyId, values.apiKeyId);
       const placed = placeEvent(context, values, Date.now());
       if (on === undefined) return recorder.add(placed);
-      const batch = countArguments([placed]);
-      await openUsage(on, batch[0]);
-      const letter = (await countUsage(on, batch, false)) || 'c';
+      const letter = (await count(on, countArguments([placed]), false)) || 'c';
       if (letter === 'c') return 'counted';
       if (letter === 'd') return 'duplicate';
       throw refusalOf(letter, placed);

@@ -69,7 +69,7 @@ describe('C3: statistics', () => {
     const t = await newTenant(f);
     const namespaceId = await t.namespace('production');
     const [key] = await f.db.query<{ id: string }>(
-      `insert into tenantry.api_keys (tenant_id, namespace_id, environment, kind, name) values ($1, $2, 'development', 'test', 'k') returning id`,
+      `insert into tenantry.api_keys (tenant_id, namespace_id, environment, kind, name) values ($1, $2, 'development', 'secret', 'k') returning id`,
       [t.tenantId, namespaceId],
     );
     await withTenant({ tenantId: t.tenantId, namespaceId, apiKeyId: key!.id }, () =>
@@ -115,7 +115,7 @@ describe('forecast, worked by hand', () => {
         now: at('2026-06-11T12:00Z'),
       }),
     ).toEqual({
-      value: 295,
+      value: expect.closeTo(295) as number,
       reachesLimitAt: null,
     });
     // a limit of 150 is 50 away: five days
@@ -128,7 +128,7 @@ describe('forecast, worked by hand', () => {
         now: at('2026-06-11T12:00Z'),
       }),
     ).toEqual({
-      value: 295,
+      value: expect.closeTo(295) as number,
       reachesLimitAt: at('2026-06-16T12:00Z'),
     });
   });

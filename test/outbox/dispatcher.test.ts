@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { currentContext } from '../../src/context/index.ts';
 import type { OutboxEvent } from '../../src/outbox/index.ts';
@@ -120,9 +121,12 @@ describe('dispatcher: handlers', () => {
     await f.dispatch({ consumers: { cut: { topics: ['c.*'], handle: ({ seq }) => got.push(seq) } } });
     await a.asAdmin(() => emit('c.one'));
     await until('one', () => got.length === 1);
-    await f.db.query(
+    const superuser = new pg.Client({ connectionString: f.db.superuserUrl });
+    await superuser.connect();
+    await superuser.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'Tenantry_Test_App' and datname = current_database()`,
     );
+    await superuser.end();
     await until('emitted', () => a.asAdmin(() => emit('c.two')).catch(() => false as const));
     await until('two', () => got.includes(2));
   });

@@ -46,7 +46,7 @@ describe('server-side request forgery', () => {
     ['gopher', 'gopher://127.0.0.1:6379/_x'],
   ] as const)(
     '%s is refused when the endpoint is made and when it is sent to',
-    async (_, text, rules = { allowHttp: true } as object) => {
+    async (_, text, rules: object = { allowHttp: true }) => {
       const receiver = await startReceiver();
       const port = text.startsWith('http:') ? text.replace(/^(http:\/\/[^/]*)/, `$1:${receiver.port}`) : text;
       expect(() => webhookUrl(port, rules)).toThrow(expect.objectContaining({ code: 'TNT_WEBHOOK_URL_REFUSED' }));

@@ -5,9 +5,11 @@ import {
   createKeyring,
   createOAuth,
   createVault,
+  type DataKeyCacheOptions,
   google,
   type OAuth,
   type OAuthOptions,
+  type Vault,
 } from '../../src/vault/index.ts';
 import {
   type DirectoryFixture,

@@ -1,4 +1,4 @@
-import { Exact, zero } from './exact.ts';
+import { type Exact, zero } from './exact.ts';
 import type { PlannedInvoice } from './types.ts';
 
 /** What of a metric was used above what is included, and what it costs. */
@@ -20,9 +20,10 @@ export function overageOf({ lines, periodIndex, currency }: PlannedInvoice): Ove
     if (kind !== 'usage' || index !== periodIndex) continue;
     const metric = charge.slice('usage:'.length);
     const { quantity: all, over, cost } = found.get(metric) ?? { quantity: zero, over: zero, cost: 0 };
+    const above = details['over'];
     found.set(metric, {
       quantity: all.plus(quantity ?? 0),
-      over: over.plus(String(details['over'] ?? 0)),
+      over: over.plus(typeof above === 'string' ? above : 0),
       cost: cost + amount,
     });
   }

@@ -1,6 +1,6 @@
 // Pushes everything to a local Stripe server and ends, unless test/metering/stripe/kill.test.ts kills it on the way.
 import { pathToFileURL } from 'node:url';
-import Stripe from 'stripe';
+import { Stripe } from 'stripe';
 
 const { sources, appUrl, operatorUrl, port } = JSON.parse(process.env.TENANTRY_KILL_WORKER);
 const load = (path) => import(pathToFileURL(`${sources}/${path}`).href);

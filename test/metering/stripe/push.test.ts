@@ -1,4 +1,4 @@
-import Stripe from 'stripe';
+import { Stripe } from 'stripe';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Invoice } from '../../../src/metering/billing/index.ts';
 import { createStripePush, type StripePush } from '../../../src/metering/stripe/index.ts';
@@ -138,11 +138,11 @@ describe('C4: invoices are pushed to Stripe', () => {
     ]);
     expect((await push.invoices(customer.tenantId)).failed).toEqual([]);
     expect(
-      server.notes.filter((note) => (note['metadata'] as Record<string, string>)['tenantry_invoice'] === refund!.id),
+      server.notes.filter((note) => (note['metadata'] as Record<string, string>)['tenantry_invoice'] === refund.id),
     ).toMatchObject([{ amount: '500', memo: 'Outage' }]);
     await customer.as(async () => {
-      await operator.void(credit!.id, 'mistake');
-      await operator.void(refund!.id, 'mistake');
+      await operator.void(credit.id, 'mistake');
+      await operator.void(refund.id, 'mistake');
       await operator.void(invoice.id, 'wrong customer');
     });
     expect((await push.invoices(customer.tenantId)).failed).toEqual([]);

@@ -80,7 +80,7 @@ export async function startStripeServer(): Promise<StripeServer> {
       if (method === 'GET') return list(items.filter((item) => item['invoice'] === params['invoice']));
       if (of === undefined) return missing('invoice');
       if (of['status'] !== 'draft') return invalid('invoice_not_editable', 'This invoice is no longer editable');
-      if (!/^-?\d+$/.test(String(params['amount'])))
+      if (!/^-?\d+$/.test(textOf(params['amount'])))
         return invalid('parameter_invalid_integer', 'Invalid integer', 'amount');
       return ok(make(items, 'ii', 'invoiceitem', params));
     }
@@ -97,7 +97,7 @@ export async function startStripeServer(): Promise<StripeServer> {
       return list([{ id: 'mtrusg_1', object: 'billing.meter_event_summary', created: now(), aggregated_value: sum }]);
     }
     if (kind === 'billing/meter_events') {
-      const [identifier, payload] = [String(params['identifier']), params['payload'] as Params];
+      const [identifier, payload] = [textOf(params['identifier']), params['payload'] as Params];
       const timestamp = Number(params['timestamp']);
       if (identifiers.has(identifier)) {
         return invalid(undefined, `An event already exists with identifier ${identifier}.`);
@@ -106,8 +106,8 @@ export async function startStripeServer(): Promise<StripeServer> {
         return invalid('timestamp_too_far_in_past', 'Timestamp is out of range', 'timestamp');
       }
       identifiers.add(identifier);
-      const [customer, value] = [String(payload['stripe_customer_id']), Number(payload['value'])];
-      events.push({ identifier, event_name: String(params['event_name']), timestamp, customer, value });
+      const [customer, value] = [textOf(payload['stripe_customer_id']), Number(payload['value'])];
+      events.push({ identifier, event_name: textOf(params['event_name']), timestamp, customer, value });
       return ok({ object: 'billing.meter_event', created: now(), identifier, timestamp, payload, livemode: false });
     }
     if (kind === 'invoices') {
@@ -226,6 +226,7 @@ export async function startStripeServer(): Promise<StripeServer> {
   };
 }
 
+const textOf = (value: string | Params | undefined): string => (typeof value === 'string' ? value : '');
 const now = (): number => Math.floor(Date.now() / 1000);
 const ok = (body: unknown): Answer => ({ status: 200, body });
 const error = (status: number, type: string, message: string, code?: string, param?: string): Answer => ({

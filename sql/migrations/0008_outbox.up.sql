@@ -219,8 +219,6 @@ create trigger place_endpoint_update after update of status, topics on tenantry.
 
 -- ── policies and grants ─────────────────────────────────────────────────────────────────────────────────────────────
 
-alter table tenantry.outbox_consumers enable row level security;
-create policy tenantry_access_select on tenantry.outbox_consumers for select to public using (true);
 
 alter table tenantry.webhook_endpoints enable row level security;
 create policy tenantry_floor on tenantry.webhook_endpoints as restrictive for all to public
@@ -248,7 +246,7 @@ create policy tenantry_floor on tenantry.outbox_attempts as restrictive for all 
 create policy tenantry_access_select on tenantry.outbox_attempts for select to public using ((select tenantry.caller_can('webhooks.read')));
 
 grant insert (tenant_id, id, topic, payload, key), select (tenant_id, id, seq, topic, key, user_id, occurred_at) on tenantry.outbox to tenantry_app;
-grant select on tenantry.outbox_consumers, tenantry.webhook_endpoints, tenantry.outbox_queues, tenantry.outbox_deliveries,
+grant select on tenantry.webhook_endpoints, tenantry.outbox_queues, tenantry.outbox_deliveries,
   tenantry.outbox_attempts to tenantry_app;
 grant insert (tenant_id, id, url, topics, description, secret_id), delete,
   update (url, topics, description, secret_id, old_secret_id, old_secret_until, status, disabled_reason, failing_since)

@@ -943,23 +943,44 @@ begin
   return tenantry.caller_principals() = array[tenantry.context_tenant()] or tenantry.caller_can('usage.read');
 end $$;
 
-do $$
-declare
-  name text;
-  confined constant text := ' and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace()))';
-begin
-  foreach name in array array['tenantry.usage_accounts', 'tenantry.usage_zones', 'tenantry.usage_events', 'tenantry.usage_periods',
-    'tenantry.usage_key_periods', 'tenantry.usage_subjects', 'tenantry.usage_alert_levels', 'tenantry.usage_alerts', 'tenantry.usage_corrections']
-  loop
-    execute format('alter table %s enable row level security', name);
-    execute format('create policy tenantry_floor on %s as restrictive for all to public
-      using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant())', name);
-    if name not like '%subjects' then
-      execute format('create policy tenantry_access_select on %s for select to public using ((select tenantry.caller_reads_usage())%s)', name,
-        case when name ~ '(events|usage_periods|corrections)$' then confined end);
-    end if;
-  end loop;
-end $$;
+alter table tenantry.usage_accounts enable row level security;
+create policy tenantry_floor on tenantry.usage_accounts as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_accounts for select to public using ((select tenantry.caller_reads_usage()));
+alter table tenantry.usage_zones enable row level security;
+create policy tenantry_floor on tenantry.usage_zones as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_zones for select to public using ((select tenantry.caller_reads_usage()));
+alter table tenantry.usage_events enable row level security;
+create policy tenantry_floor on tenantry.usage_events as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_events for select to public using ((select tenantry.caller_reads_usage())
+    and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace())));
+alter table tenantry.usage_periods enable row level security;
+create policy tenantry_floor on tenantry.usage_periods as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_periods for select to public using ((select tenantry.caller_reads_usage())
+    and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace())));
+alter table tenantry.usage_key_periods enable row level security;
+create policy tenantry_floor on tenantry.usage_key_periods as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_key_periods for select to public using ((select tenantry.caller_reads_usage()));
+alter table tenantry.usage_subjects enable row level security;
+create policy tenantry_floor on tenantry.usage_subjects as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+alter table tenantry.usage_alert_levels enable row level security;
+create policy tenantry_floor on tenantry.usage_alert_levels as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_alert_levels for select to public using ((select tenantry.caller_reads_usage()));
+alter table tenantry.usage_alerts enable row level security;
+create policy tenantry_floor on tenantry.usage_alerts as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_alerts for select to public using ((select tenantry.caller_reads_usage()));
+alter table tenantry.usage_corrections enable row level security;
+create policy tenantry_floor on tenantry.usage_corrections as restrictive for all to public
+  using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
+create policy tenantry_access_select on tenantry.usage_corrections for select to public using ((select tenantry.caller_reads_usage())
+    and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace())));
 create policy tenantry_access_write on tenantry.usage_alert_levels for all to public
   using ((select tenantry.caller_can('usage.write'))) with check ((select tenantry.caller_can('usage.write')));
 

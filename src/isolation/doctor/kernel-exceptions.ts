@@ -15,4 +15,7 @@ export const kernelExceptions: Readonly<Record<string, string>> = {
   'TD032:tenantry.subscriptions:subscriptions_next_invoice_idx':
     'Closing billing periods goes over every organization, as an operator.',
   'TD032:tenantry.invoices:invoices_unpushed_idx': 'Pushing goes over every organization, as an operator.',
+  'TD032:tenantry.outbox_queues:outbox_queues_due_at_idx':
+    'Dispatching finds what is due over every organization, and gets ids alone.',
+  'TD032:tenantry.outbox:outbox_occurred_at_idx': 'Pruning goes over every organization, as an operator.',
 };

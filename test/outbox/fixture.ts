@@ -28,6 +28,7 @@ export function outboxFixture(): OutboxFixture {
   const running: Dispatcher[] = [];
   beforeAll(async () => {
     fixture.receiver = await startReceiver();
+    fixture.pool.on('error', () => {}); // a test ends its connections on purpose
     const keyring = createKeyring([{ id: 'k1', key: randomBytes(32) }]);
     fixture.t = createTenantry({ pool: fixture.pool, vault: { keyring }, webhooks: localNetwork });
     fixture.dispatch = async (options = {}) => {

@@ -18,7 +18,7 @@ import {
 
 // Events counted per second by 16 concurrent callers, each told after the commit, on a server that waits for its disk.
 // - ours: usage.record through the pool as the application's login: unique by id, checked, counted by day and month, with alerts;
-//   each caller waits for each of its events (16 in flight), or sends 64 and waits for all (1,024 in flight).
+//   each caller waits for each of its events (16 in flight), or sends 64, those of 8 requests, and waits for all (1,024 in flight).
 // - one UPDATE per event: the counter alone, which counts a retry twice.
 // - one transaction per event: the event under a unique key and the counter.
 // - the limit: the same events under the same unique key, and their day and month, in ready-made batches of as many events as ours has
@@ -136,7 +136,13 @@ try {
   };
   const oursInBursts = async (count: number): Promise<void> => {
     await concurrently(count / burst, callers, (i) =>
-      Promise.all(Array.from({ length: burst }, (_, j) => record(i * burst + j))),
+      Promise.all(
+        Array.from({ length: burst / 8 }, (_, request) =>
+          withTenant({ tenantId: tenant(i * (burst / 8) + request) }, () =>
+            Promise.all(Array.from({ length: 8 }, () => usage.record({ id: randomUUID(), metric: 'api_calls' }))),
+          ),
+        ),
+      ),
     );
     acknowledged.ours += count;
   };

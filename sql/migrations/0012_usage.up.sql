@@ -109,8 +109,9 @@ create table tenantry.usage_periods (
 comment on table tenantry.usage_periods is 'What was used, per organization (namespace_id is the nil UUID) and per namespace, by day and month.';
 comment on column tenantry.usage_periods.last_at is 'Of the aggregation "last": when the value was measured.';
 comment on column tenantry.usage_periods.alert_at is 'The value at which the next alert may be due; null: to be found out.';
--- For operators: the heaviest organizations of a period. Not on the value, which would cost each count a new index entry.
-create index usage_periods_across_idx on tenantry.usage_periods (metric, period, period_start)
+-- For operators: the heaviest organizations of a period. Not on the value, which would cost each count a new index entry; by an
+-- expression, so that no query of one organization takes it when statistics know nothing of a new period yet.
+create index usage_periods_across_idx on tenantry.usage_periods (((metric || '/' || period) collate "C"), period_start)
   where namespace_id = '00000000-0000-0000-0000-000000000000';
 
 create table tenantry.usage_key_periods (

@@ -253,7 +253,7 @@ export async function selectHeaviest(
   return kernel.query<UsageAcross>(
     `select o.id as "tenantId", o.slug, o.name, p.value::float8 as value, p.events::float8 as events, p.period_start as "periodStart"
      from tenantry.usage_periods p join tenantry.organizations o on o.id = p.tenant_id
-     where p.namespace_id = '${wholeOrganization}' and p.metric = $1::text and p.period = $2::text
+     where p.namespace_id = '${wholeOrganization}' and ((p.metric || '/' || p.period) collate "C") = $1::text || '/' || $2::text
        and p.period_start <= $3::timestamptz and p.period_end > $3::timestamptz and p.period_start > $3::timestamptz - interval '33 days'
      order by p.value desc, o.id limit $4::int`,
     [metric, period, at, limit],

@@ -4,7 +4,8 @@ import { parseInput } from '../../directory/input.ts';
 import { write } from '../../directory/write-error.ts';
 import { TenantryError } from '../../errors.ts';
 import { exportLines, ledgerPages } from './export.ts';
-import { type CountArguments, countArguments, placeEvent } from './lanes.ts';
+import { type CountArguments, countArguments, type PlacedEvent, placeEvent } from './lanes.ts';
+import { isPlainEvent } from './plain-event.ts';
 import { correctUsage, countUsage, openUsage } from './queries.ts';
 import {
   deleteAlertLevels,
@@ -118,17 +119,14 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
     }
   }
   return {
-    async record(event, on) {
-      const context = currentTenant();
-      const values = parseInput(usageEvent, event) as UsageEvent;
-      assertOwn('namespaceId', context.namespaceId, values.namespaceId);
-      assertOwn('apiKeyId', context.apiKeyId, values.apiKeyId);
-      const placed = placeEvent(context, values, Date.now());
-      if (on === undefined) return recorder.add(placed);
-      const letter = (await count(on, countArguments([placed]), false)) || 'c';
-      if (letter === 'c') return 'counted';
-      if (letter === 'd') return 'duplicate';
-      throw refusalOf(letter, placed);
+    // not an async function: each promise more would cost every event
+    record(event, on) {
+      try {
+        const placed = placeOwn(event);
+        return on === undefined ? recorder.add(placed) : recordOn(on, placed);
+      } catch (error) {
+        return Promise.reject(error);
+      }
     },
     async amend(amendment, on = kernel) {
       return correct(parseInput(usageAmendment, amendment), on);
@@ -162,6 +160,22 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
       return recorder.pending;
     },
   };
+}
+
+/** @throws TNT_CONTEXT_MISSING, TNT_INPUT_INVALID, TNT_FORBIDDEN */
+function placeOwn(event: UsageEvent): PlacedEvent {
+  const context = currentTenant();
+  const values = isPlainEvent(event) ? event : (parseInput(usageEvent, event) as UsageEvent);
+  assertOwn('namespaceId', context.namespaceId, values.namespaceId);
+  assertOwn('apiKeyId', context.apiKeyId, values.apiKeyId);
+  return placeEvent(context, values, Date.now());
+}
+
+async function recordOn(on: Kernel, placed: PlacedEvent): Promise<UsageOutcome> {
+  const letter = (await count(on, countArguments([placed]), false)) || 'c';
+  if (letter === 'c') return 'counted';
+  if (letter === 'd') return 'duplicate';
+  throw refusalOf(letter, placed);
 }
 
 /** A request that is confined to a namespace, or made by a key, uses nothing in another's name. */

@@ -4,7 +4,7 @@ import { counter, newTenant, setLimit, type UsageTenant, usageFixture } from './
 
 const f = usageFixture({ maxBatch: 7, maxFlushes: 4 });
 
-const record = (t: UsageTenant, quantity: number, id = randomUUID()) =>
+const record = (t: UsageTenant, quantity: number, id: string = randomUUID()) =>
   t.as(() => f.usage.record({ id, metric: 'conversations', quantity }));
 const fired = async (t: UsageTenant): Promise<number[]> =>
   (await t.asAdmin(() => f.usage.alerts())).map(({ level }) => level).toSorted((a, b) => a - b);

@@ -5,7 +5,8 @@ import { TenantryError } from '../../../errors.ts';
 import { pruneUsage, recountUsage, selectDifferences, type UsageDifference } from '../../../metering/usage/index.ts';
 import type { Command } from '../../command.ts';
 import { parseMoment } from '../../moment.ts';
-import { organizationIds, organizationOption, withOrganization, withTenantry } from '../../organization.ts';
+import { organizationIds, organizationOption, withOrganization } from '../../organization.ts';
+import { acrossOrganizations } from './across.ts';
 
 const everyOrganization = {
   organization: { type: 'string', value: 'ID|SLUG', help: 'Only this one. Defaults to all.' },
@@ -59,7 +60,7 @@ export const verify: Command = {
   async run(input) {
     const found: UsageDifference[] = [];
     let organizations = 0;
-    await withTenantry(input, async (t) => {
+    await acrossOrganizations(input, async (t) => {
       for await (const tenantId of organizationIds(input)) {
         organizations += 1;
         const differences = await selectDifferences(t.kernel, tenantId);
@@ -89,7 +90,7 @@ export const recount: Command = {
   options: everyOrganization,
   async run(input) {
     let corrected = 0;
-    await withTenantry(input, async (t) => {
+    await acrossOrganizations(input, async (t) => {
       for await (const tenantId of organizationIds(input)) corrected += await recountUsage(t.kernel, tenantId);
     });
     input.terminal.line(`${corrected} counters corrected.`);
@@ -117,7 +118,7 @@ export const prune: Command = {
     if (!input.flag('yes'))
       throw new TenantryError('TNT_NOT_CONFIRMED', `Events from before ${before.toISOString()} would be deleted.`);
     let pruned = 0;
-    await withTenantry(input, async (t) => {
+    await acrossOrganizations(input, async (t) => {
       for await (const tenantId of organizationIds(input)) {
         for (;;) {
           input.signal.throwIfAborted();

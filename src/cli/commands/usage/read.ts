@@ -9,7 +9,8 @@ import {
 } from '../../../metering/usage/index.ts';
 import type { Command, CommandInput } from '../../command.ts';
 import { parseMoment } from '../../moment.ts';
-import { organizationOption, withOrganization, withTenantry } from '../../organization.ts';
+import { organizationOption, withOrganization } from '../../organization.ts';
+import { acrossOrganizations } from './across.ts';
 
 const periodOptions = {
   metric: { type: 'string', value: 'NAME', help: 'Which; see: tenantry usage metrics' },
@@ -97,7 +98,7 @@ export const top: Command = {
     const limit = input.number('limit') ?? 20;
     if (limit < 1 || limit > 1000) throw new TenantryError('TNT_USAGE', '--limit takes 1 to 1000.');
     const metric = metricOf(input);
-    const rows = await withTenantry(input, (t) =>
+    const rows = await acrossOrganizations(input, (t) =>
       selectHeaviest(t.kernel, metric, periodOf(input), parseMoment('at', input.option('at')) ?? new Date(), limit),
     );
     input.terminal.table(
@@ -141,7 +142,7 @@ export const metrics: Command = {
   summary: 'List what is counted.',
   examples: ['tenantry usage metrics', 'tenantry usage metrics --json'],
   async run(input) {
-    const rows = await withTenantry(input, (t) => listMetrics(t.kernel));
+    const rows = await acrossOrganizations(input, (t) => listMetrics(t.kernel));
     input.terminal.table(
       ['metric', 'title', 'unit', 'aggregation', 'alerts at'],
       rows.map((row) => [
@@ -187,7 +188,7 @@ export const setMetric: Command = {
     if (levels !== undefined && !/^(\d+(\.\d+)?(,\d+(\.\d+)?){0,19})?$/.test(levels)) {
       throw new TenantryError('TNT_USAGE', '--alert-levels takes at most 20 numbers: 90,100,150.');
     }
-    const kept = await withTenantry(input, (t) =>
+    const kept = await acrossOrganizations(input, (t) =>
       upsertMetric(t.kernel, {
         name,
         title: input.option('title') ?? name,

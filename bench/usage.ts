@@ -154,8 +154,8 @@ try {
         values: [tenant(i)],
       }),
     );
-  const transaction = (count: number): Promise<void> =>
-    concurrently(count, callers, (i) =>
+  const transaction = async (count: number): Promise<void> => {
+    await concurrently(count, callers, (i) =>
       bare.query({
         name: 'single',
         text: `with made as (insert into bare.events (tenant_id, id, metric, quantity, occurred_at) values ($1, $2, 'api_calls', 1, now())
@@ -164,9 +164,9 @@ try {
             on conflict (tenant_id, metric, period, period_start) do update set value = c.value + excluded.value, events = c.events + excluded.events`,
         values: [tenant(i), randomUUID()],
       }),
-    ).then(() => {
-      acknowledged.limit += count;
-    });
+    );
+    acknowledged.limit += count;
+  };
 
   const names = {
     ours: 'Tenantry, 16 in flight',

@@ -101,7 +101,7 @@ export async function* exportLines(pages: AsyncIterable<LedgerRow[]>, format: 'j
   }
 }
 
-function csvCell(value: LedgerRow[keyof LedgerRow]): string {
+function csvCell(value: string | number | Date | null): string {
   const text = value instanceof Date ? value.toISOString() : String(value ?? '');
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -13,8 +13,7 @@ export const quantitySchema = z.union([
     .regex(/^-?\d{1,15}(\.\d{1,12})?$/, 'must be a decimal number of at most 15 digits before the point and 12 behind'),
 ]);
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what an id must not have
-const withoutControls = /^[^\u0000-\u001f\u007f]+$/;
+const withoutControls = /^\P{Cc}+$/u;
 const eventId = z.string().min(1).max(255).regex(withoutControls, 'must not contain control characters');
 
 export const usageEvent = z.strictObject({

@@ -165,7 +165,7 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
 /** @throws TNT_CONTEXT_MISSING, TNT_INPUT_INVALID, TNT_FORBIDDEN */
 function placeOwn(event: UsageEvent): PlacedEvent {
   const context = currentTenant();
-  const values = isPlainEvent(event) ? event : (parseInput(usageEvent, event) as UsageEvent);
+  const values = isPlainEvent(event) ? event : parseInput(usageEvent, event);
   assertOwn('namespaceId', context.namespaceId, values.namespaceId);
   assertOwn('apiKeyId', context.apiKeyId, values.apiKeyId);
   return placeEvent(context, values, Date.now());

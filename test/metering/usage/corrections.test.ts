@@ -126,7 +126,7 @@ describe('C3, C4: late and corrected events', () => {
       client.release();
     }
     await recording;
-    for (const row of await corrections(t)) late += Number((row as { quantity: number }).quantity);
+    for (const row of await corrections(t)) late += (row as { quantity: number }).quantity;
     expect(bill!.billed + late).toBe(61);
   });
 

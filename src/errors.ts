@@ -163,7 +163,11 @@ export const errorDefinitions = {
     hint: 'Check the prices and the usage of the organization: no currency needs such an amount.',
   },
   TNT_STRIPE_REFUSED: { status: 502, exit: 1, hint: 'Correct what Stripe names in details, and push again.' },
-  TNT_STRIPE_UNAVAILABLE: { status: 503, exit: 1, hint: 'Push again: it goes on where it stopped, and nothing is made twice.' },
+  TNT_STRIPE_UNAVAILABLE: {
+    status: 503,
+    exit: 1,
+    hint: 'Push again: it goes on where it stopped, and nothing is made twice.',
+  },
   TNT_STRIPE_MISMATCH: {
     status: 409,
     exit: 3,
@@ -238,7 +242,11 @@ export const errorDefinitions = {
     exit: 2,
     hint: 'Name an https URL on the public internet, or allow the network in the options of webhooks.',
   },
-  TNT_WEBHOOK_INVALID: { status: 401, exit: 1, hint: 'Answer 401, and check that the secret is that of this endpoint.' },
+  TNT_WEBHOOK_INVALID: {
+    status: 401,
+    exit: 1,
+    hint: 'Answer 401, and check that the secret is that of this endpoint.',
+  },
   TNT_WEBHOOK_REPLAYED: { status: 409, exit: 1, hint: 'It has been handled: answer 200 and do nothing.' },
   TNT_AUDIT_BROKEN: {
     status: 409,

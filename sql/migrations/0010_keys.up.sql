@@ -128,7 +128,8 @@ create view tenantry.api_key_answers as
       'origins', nullif(k.allowed_origins, '{}'), 'addresses', nullif(k.allowed_addresses, '{}'),
       'rate', k.rate_limit,
       'hash', encode(s.hash, 'base64'), 'version', s.hash_version, 'bcrypt', s.bcrypt_hash,
-      'off', case when k.revoked_at is not null then 'revoked' when not k.enabled then 'disabled' when n.active is false then 'namespace' end
+      'off', case when k.revoked_at is not null then 'revoked' when not k.enabled then 'disabled'
+        when n.id is not null and not (n.active and (o.allowed_namespaces = 'all' or n.listed)) then 'namespace' end
     )) || jsonb_build_object('limits', k.limits))::text as answer
   from tenantry.api_key_secrets s
   join tenantry.api_keys k on k.tenant_id = s.tenant_id and k.id = s.key_id
@@ -182,10 +183,10 @@ begin
   end if;
   return null;
 end $$;
-create trigger publish_keys after update of active, environment on tenantry.namespaces
+create trigger publish_keys after update of active, environment, listed on tenantry.namespaces
   for each row execute function tenantry.publish_keys_of();
-create trigger publish_keys after update of key on tenantry.organizations
-  for each row when (old.key is distinct from new.key) execute function tenantry.publish_keys_of();
+create trigger publish_keys after update of key, allowed_namespaces on tenantry.organizations
+  for each row when ((old.key, old.allowed_namespaces) is distinct from (new.key, new.allowed_namespaces)) execute function tenantry.publish_keys_of();
 
 -- Tells every process, with the commit of what changed. '*' stands for: all of them.
 create function tenantry.notify_api_keys() returns trigger language plpgsql security definer

@@ -86,6 +86,25 @@ describe('B4 C5 an API key', () => {
     await eventually(async () => (await refusalOf(f.t.keys.verify(key))) === 'accepted');
   });
 
+  it('B2 is refused while its organization does not allow its namespace', async () => {
+    const own = await newCustomer(f);
+    const { key } = await make({ namespaceId: own.namespaceId }, own);
+    const { key: ofAll } = await make({}, own);
+    const other = await own.asAdmin(() => f.t.namespaces.create({ name: unique('n'), environment: 'production' }));
+    await f.t.keys.verify(key);
+    const allow = (allowedNamespaceIds: string[] | 'all') =>
+      own.asAdmin(() => f.t.namespaces.updateSettings({ defaultNamespaceId: other.id, allowedNamespaceIds }));
+    await allow([other.id]);
+    await eventually(async () => (await refusalOf(f.t.keys.verify(key))) === 'TNT_KEY_INACTIVE namespace');
+    expect(await refusalOf(f.t.keys.verify(ofAll))).toBe('accepted');
+    await allow([other.id, own.namespaceId]);
+    await eventually(async () => (await refusalOf(f.t.keys.verify(key))) === 'accepted');
+    await allow([other.id]);
+    await eventually(async () => (await refusalOf(f.t.keys.verify(key))) === 'TNT_KEY_INACTIVE namespace');
+    await allow('all');
+    await eventually(async () => (await refusalOf(f.t.keys.verify(key))) === 'accepted');
+  });
+
   it('follows the key of its organization in host tables', async () => {
     const own = await newCustomer(f);
     const { key } = await make({}, own);

@@ -40,6 +40,8 @@ const server = await benchServer({
 const admin = new pg.Client({ connectionString: server.adminUrl });
 const bare = new pg.Pool({ connectionString: server.adminUrl, max: callers });
 const pool = createPool({ connectionString: server.appUrl, max: 4 });
+// the server's last words come after end()
+for (const one of [bare, pool]) one.on('error', () => {});
 const usage = createUsage(createKernel(pool));
 const acknowledged = { ours: 0, limit: 0 };
 try {

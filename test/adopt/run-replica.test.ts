@@ -197,10 +197,11 @@ describe.skipIf(!available)('a streaming replica', () => {
         },
       });
       expect(result.phase).toBe('backfill');
-      expect(events.map(({ reason, over }) => [reason, over ?? false])).toEqual([
-        ['replica', false],
-        ['replica', true],
-      ]);
+      // once for the replay that stands; a fast backfill may run ahead of it again, and waits again
+      expect(events.length).toBeGreaterThanOrEqual(2);
+      expect(events.map(({ reason, over }) => [reason, over ?? false])).toEqual(
+        events.map((_event, i) => ['replica', i % 2 === 1]),
+      );
       expect(events[0]?.message).toMatch(/^waits for replicas: \S+ at 127\.0\.0\.1 is [\d.]+ s and [\d.]+ MB behind$/);
       expect(filled[0]).toBe(filled[1]);
       expect(filled[1]).toBeLessThan(await count());

@@ -11,11 +11,7 @@ export const contractCommand: Command = {
     'The key per tenant was made beside the global one in tighten; here the global one goes. `tenantry adopt undo --to enforced`\n' +
     'brings it back until two tenants have the same value: then it lists the rows and changes nothing. ON CONFLICT that names\n' +
     'such a key is looked for in pg_stat_statements first, or asked about.',
-  examples: [
-    'tenantry adopt contract',
-    'tenantry adopt contract --yes --json',
-    'tenantry adopt undo --to enforced --yes',
-  ],
+  examples: ['tenantry adopt contract', 'tenantry adopt contract --yes --json'],
   options: {
     ...fileOption,
     force: { type: 'boolean', help: 'Go on although the application sends ON CONFLICT with a key that goes.' },

@@ -103,7 +103,9 @@ export async function* exportLines(pages: AsyncIterable<LedgerRow[]>, format: 'j
 
 function csvCell(value: string | number | Date | null): string {
   const text = value instanceof Date ? value.toISOString() : String(value ?? '');
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  // a spreadsheet runs what begins like a formula: ids, subjects and reasons are people's text, a negative number is none
+  const safe = /^[=+\-@\t\r]/.test(text) && !/^-\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 const withoutNulls = (row: LedgerRow): object =>

@@ -1,38 +1,35 @@
-import { createHash } from 'node:crypto';
-import { translateDatabaseError } from '../database/database-error.ts';
-import type { PoolLike } from '../database/kernel.ts';
 import type { Queryable } from '../database/sql.ts';
 import { keepSteady } from '../database/steady.ts';
 import { TenantryError } from '../errors.ts';
 import { createIsolation } from '../isolation/index.ts';
 import type { Adopt, AdoptOptions, PlanOptions, PlanResult, RunOptions } from './adopt-types.ts';
+import { createBegin, hashOf } from './begin.ts';
 import { acceptDecisions, checkPlan } from './check/check.ts';
 import { byDecision, findConflicts } from './conflicts.ts';
 import { createAdoptRows } from './decisions/adopt-rows.ts';
 import { selectKeptCopies } from './decisions/quarantine.ts';
 import { runDry } from './hooks/dry-run.ts';
-import type { Confirm } from './hooks/perform.ts';
 import { createPhaseHooks } from './hooks/phase-hooks.ts';
 import { createHookState } from './hooks/queries.ts';
 import { readHooks, verifyHooksOf } from './hooks/read.ts';
 import { runVerifyHooks } from './hooks/verify.ts';
 import { inspectDatabase } from './inspect.ts';
 import type { Inspection } from './inspection.ts';
-import { makePlan, outlook, requireUsableData } from './make-plan.ts';
+import { makePlan, outlook } from './make-plan.ts';
 import type { PlanDecisions } from './plan.ts';
 import { readPlanFile, writePlanFile } from './plan-file.ts';
 import { withLine } from './plan-file/lines.ts';
 import { type ParsedPlanFile, parsePlanFile } from './plan-file/parse.ts';
 import { renderPage } from './page/page.ts';
 import { type Plan, phases } from './plan-types.ts';
-import { type PreflightFinding, runPreflight } from './preflight.ts';
-import { selectStatements } from './preflight-queries.ts';
-import { conflictsError, pausedError, planOfRun, preflightError, refuseUndecided, underWay } from './refusals.ts';
+import { runPreflight } from './preflight.ts';
+import { pausedError, planOfRun } from './refusals.ts';
+import { reading, requireConnections, translated } from './reach.ts';
 import { findReferences } from './references/find.ts';
 import { proposeRoots } from './roots.ts';
-import { ListenerError, type OnEvent, telling } from './run/events.ts';
+import { telling } from './run/events.ts';
 import { type EngineOptions, readAllFindings, runForward, runHooks, runUndo } from './run/run.ts';
-import { createState, type RunRow } from './run/state.ts';
+import { createState } from './run/state.ts';
 import { readWindowState } from './run/window.ts';
 import { compareDumps, dumpSchema } from './schema-dump.ts';
 import { readModeStatements } from './script/modes.ts';
@@ -40,9 +37,7 @@ import { writeScript } from './script/script.ts';
 import { readStatus } from './status.ts';
 import { generateTypes } from './types/generate.ts';
 import { tenantColumnsOf } from './types/tenant-columns.ts';
-import { amendment } from './uniques/amend.ts';
 import { contractOutcome } from './uniques/steps.ts';
-import { askUpserts, contractFindings, upsertFindings, upsertQuestion } from './uniques/upserts.ts';
 
 /**
  * Brings an existing database under tenancy while its application runs.
@@ -65,6 +60,7 @@ export function createAdopt({
   keepSteady(adminPool);
   const entries = readHooks(hooks);
   const state = createState(schema);
+  const { refuse, amend, requireNoUpserts, begin } = createBegin({ adminPool, schema, state });
 
   const engine = (options: RunOptions): EngineOptions => ({
     pool: adminPool,
@@ -117,84 +113,6 @@ export function createAdopt({
     if (open !== undefined) return open.plan;
     if (text === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'There is no adoption, and no plan.');
     return (await planOf(db, inspection, text, { update: true })).plan;
-  };
-
-  /** @returns what deserves a look and stops nothing */
-  const refuse = async (
-    plan: Plan,
-    force: boolean,
-    confirm?: Confirm | 'not asked',
-  ): Promise<readonly PreflightFinding[]> => {
-    const { findings, question } = await reading(adminPool, async (db) => {
-      await requireUsableData(db, plan);
-      const { conflicts } = byDecision(await findConflicts(db, plan));
-      if (conflicts.length > 0) throw conflictsError(conflicts);
-      refuseUndecided(plan);
-      const findings = await runPreflight(db, plan, schema);
-      const blockers = findings.filter((finding) => finding.level === 'blocker');
-      if (blockers.length > 0 && !force) throw preflightError(blockers);
-      return { findings, question: await upsertQuestion(db, plan, 'begin') };
-    });
-    if (confirm !== 'not asked' && !force) await askUpserts(question, confirm);
-    return findings;
-  };
-
-  /** Takes decisions about keys into the run that is open. */
-  const amend = async (run: RunRow, plan: Plan, { force = false, confirm }: RunOptions): Promise<RunRow> => {
-    const { removed, added } = amendment(run.plan, plan, await state.selectSteps(adminPool, run.id), underWay);
-    if (run.held) throw new TenantryError('TNT_ADOPT_RUNNING', 'A process is working on the adoption now.');
-    const question = await reading(adminPool, async (db) => {
-      const blockers = upsertFindings(plan, (await selectStatements(db)) ?? []);
-      if (blockers.length > 0 && !force) throw preflightError(blockers);
-      return upsertQuestion(db, plan, 'begin');
-    });
-    if (added.length > 0 && !force) await askUpserts(question, confirm);
-    const client = await adminPool.connect();
-    try {
-      await client.query('begin');
-      await state.amendRun(client, run.id, plan, hashOf(plan), removed);
-      await client.query('commit');
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined);
-      throw error;
-    } finally {
-      client.release();
-    }
-    return (await state.selectOpenRun(adminPool)) ?? run;
-  };
-
-  /** @throws TNT_PLAN_INVALID, TNT_NOT_CONFIRMED where statements would be refused without the keys that go */
-  const requireNoUpserts = async (plan: Plan, { force = false, confirm }: RunOptions): Promise<void> => {
-    if (force) return;
-    const question = await reading(adminPool, async (db) => {
-      const blockers = contractFindings(plan, (await selectStatements(db)) ?? []);
-      if (blockers.length > 0) throw preflightError(blockers);
-      return upsertQuestion(db, plan, 'contract');
-    });
-    await askUpserts(question, confirm);
-  };
-
-  /** Refuses what must be decided first; makes the run and all its steps in one transaction. */
-  const begin = async (plan: Plan, { force = false, confirm }: RunOptions, onEvent: OnEvent): Promise<RunRow> => {
-    for (const { level, message } of await refuse(plan, force, confirm))
-      if (level === 'warning') await onEvent({ type: 'warning', message });
-    const client = await adminPool.connect();
-    try {
-      await client.query('begin');
-      await client.query('set local search_path = pg_catalog, pg_temp');
-      const id = await state.insertRun(client, plan, hashOf(plan), await dumpSchema(client, schema));
-      await state.insertSteps(client, id, plan.steps);
-      await client.query('commit');
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined);
-      // 23505: another process began at the same moment; the lease decides who goes on
-      if (!isDuplicate(error)) throw error;
-    } finally {
-      client.release();
-    }
-    const run = await state.selectOpenRun(adminPool);
-    if (run === undefined) throw new TenantryError('TNT_ADOPT_UNKNOWN', 'The adoption was undone meanwhile.');
-    return run;
   };
 
   /** What hooks show at the end is shown however it ends: their work is committed. */
@@ -419,54 +337,4 @@ function lined<T>(work: () => T, parsed: ParsedPlanFile | undefined): T {
 
 function noOpenRun(): TenantryError {
   return new TenantryError('TNT_ADOPT_UNKNOWN', 'No adoption is open in this database.');
-}
-
-const fewestConnections = 4;
-
-/** The lease, the work, its time-outs' observer and a look aside: with fewer a run would wait for itself. */
-function requireConnections(pool: PoolLike & { readonly options?: { readonly max?: number } }): void {
-  const max = pool.options?.max;
-  if (max === undefined || max >= fewestConnections) return;
-  throw new TenantryError(
-    'TNT_CONFIG_INVALID',
-    `Adoption needs a pool of at least ${fewestConnections} connections; adminPool has max ${max}.`,
-  );
-}
-
-/** One consistent look at the catalogue and the data, with nothing but the server's own names in reach. */
-async function reading<T>(pool: PoolLike, fn: (db: Queryable) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  let broken = true;
-  try {
-    await client.query('begin transaction isolation level repeatable read, read only');
-    await client.query('set local search_path = pg_catalog, pg_temp');
-    const result = await fn(client);
-    broken = false;
-    return result;
-  } catch (error) {
-    if (error instanceof TenantryError) broken = false;
-    throw error;
-  } finally {
-    await client.query('rollback').catch(() => undefined);
-    client.release(broken);
-  }
-}
-
-async function translated<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw error instanceof ListenerError ? error.cause : translateDatabaseError(error);
-  }
-}
-
-/** The decisions and the steps count; sizes and estimates change while the application runs. */
-function hashOf(plan: Plan): string {
-  const { column, root, constant, order, steps } = plan;
-  const keys = plan.tables.map(({ uniques }) => uniques.map(({ name, decided }) => [name, decided]));
-  return createHash('sha256').update(JSON.stringify({ column, root, constant, order, steps, keys })).digest('hex');
-}
-
-function isDuplicate(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === '23505';
 }

@@ -14,6 +14,7 @@ drop function tenantry.touch_api_keys(uuid[], uuid[], double precision[]);
 drop function tenantry.rehash_api_key(uuid, uuid, bytea, text, text, bytea, integer);
 drop function tenantry.find_imported_api_keys(text[]);
 drop function tenantry.find_api_key(text);
+drop function tenantry.find_api_keys(text[]);
 drop function tenantry.notify_api_keys();
 drop function tenantry.publish_keys_of();
 drop function tenantry.publish_changed_keys();

@@ -229,6 +229,15 @@ begin
   return ceil(extract(epoch from ends - clock_timestamp()) * 1000)::bigint || found_answer;
 end $$;
 
+-- The same for several at once; those that are none are left out.
+create function tenantry.find_api_keys(p_lookups text[]) returns table (lookup text, answer text) language plpgsql stable parallel safe security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+    select l.lookup, coalesce(ceil(extract(epoch from l.expires_at - clock_timestamp()) * 1000)::bigint::text, '') || l.answer
+    from tenantry.api_key_lookups l where l.lookup = any (p_lookups);
+end $$;
+
 -- The same for keys from elsewhere that were never used here: at most 20 share a prefix.
 create function tenantry.find_imported_api_keys(p_prefixes text[]) returns setof text language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -399,7 +408,7 @@ create policy tenantry_access_select on tenantry.api_key_uses for select to publ
 
 -- ── grants: no hash is the application's to read, no id its to choose ───────────────────────────────────────────────
 
-grant execute on function tenantry.valid_key_permissions(text, text[]), tenantry.find_api_key(text), tenantry.find_imported_api_keys(text[]),
+grant execute on function tenantry.valid_key_permissions(text, text[]), tenantry.find_api_key(text), tenantry.find_api_keys(text[]), tenantry.find_imported_api_keys(text[]),
   tenantry.rehash_api_key(uuid, uuid, bytea, text, text, bytea, integer), tenantry.touch_api_keys(uuid[], uuid[], double precision[]),
   tenantry.revoke_leaked_api_key(uuid, uuid, bytea, jsonb), tenantry.caller_keys(boolean) to tenantry_app, tenantry_operator;
 grant select on tenantry.api_keys, tenantry.api_key_acl, tenantry.api_key_uses to tenantry_app;

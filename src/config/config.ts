@@ -60,6 +60,33 @@ export const configSchema = z.strictObject({
         .default([]),
     })
     .prefault({}),
+  /** The providers of `createTenantry({ oauth })`, for `tenantry vault maintain`. */
+  oauth: z
+    .strictObject({
+      providers: z
+        .record(
+          z.string(),
+          z.strictObject({
+            issuer: z.string().min(1),
+            clientId: z.string().min(1),
+            clientSecret: z.string().optional(),
+            scopes: z.array(z.string()).default([]),
+            authorizationParameters: z.record(z.string(), z.string()).optional(),
+            allowInsecure: z.boolean().optional(),
+          }),
+        )
+        .default({}),
+      redirectUris: z.array(z.string().min(1)).min(1),
+      /** For each request to a provider. Seconds, defaults to 10. */
+      timeoutSeconds: z.number().min(1).max(120).default(10),
+      tenantProviders: z
+        .strictObject({
+          allowPrivateAddresses: z.boolean().default(false),
+          allowInsecure: z.boolean().default(false),
+        })
+        .prefault({}),
+    })
+    .optional(),
   /** Where `tenantry webhooks …` may send. */
   webhooks: z
     .strictObject({

@@ -12,6 +12,19 @@ export async function findKey(kernel: Kernel, lookup: string): Promise<string | 
   return row?.answer ?? null;
 }
 
+/** The same for several at once; those that are none are left out. */
+export async function findKeys(
+  kernel: Kernel,
+  lookups: readonly string[],
+): Promise<readonly { lookup: string; answer: string }[]> {
+  return runInScope(scope, () =>
+    kernel.query<{ lookup: string; answer: string }>(
+      'select f.lookup, f.answer from tenantry.find_api_keys($1::text[]) f',
+      [lookups],
+    ),
+  );
+}
+
 export async function findImportedKeys(kernel: Kernel, prefixes: readonly string[]): Promise<string[]> {
   const rows = await runInScope(scope, () =>
     kernel.query<{ answer: string }>('select f.answer from tenantry.find_imported_api_keys($1::text[]) f(answer)', [

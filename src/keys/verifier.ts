@@ -6,6 +6,7 @@ import { createMemoryRateLimiter } from '../metering/rate/memory.ts';
 import { createBcrypt } from './bcrypt.ts';
 import { KeyCache } from './cache.ts';
 import type { VerifiedKey } from './entry.ts';
+import { createKeyFinder } from './key-finder.ts';
 import { cacheDefaults, failureDefault, type KeysOptions, longestAge } from './options.ts';
 import { createPeppers, parsePeppers, type Peppers } from './pepper.ts';
 import { createThrottle } from './throttle.ts';
@@ -68,6 +69,7 @@ export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierIn
 
   const begin = (): Verifying => ({
     kernel,
+    find: createKeyFinder(kernel),
     peppers: peppersOf(),
     cache,
     limiter,

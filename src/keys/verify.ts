@@ -7,13 +7,15 @@ import type { Found, KeyCache } from './cache.ts';
 import { type KeyEntry, keyEntry, type VerifiedKey } from './entry.ts';
 import { prefixOf, publicIdOf } from './format.ts';
 import { firstUse, hashLookup, isImportable } from './imported.ts';
-import { findKey, rehashKey } from './lookup-queries.ts';
+import type { FindKey } from './key-finder.ts';
+import { rehashKey } from './lookup-queries.ts';
 import { type Peppers, sameDigest } from './pepper.ts';
 import type { KeyRateLimiter } from './options.ts';
 import type { Throttle } from './throttle.ts';
 
 export interface Verifying {
   readonly kernel: Kernel;
+  readonly find: FindKey;
   readonly peppers: Peppers;
   readonly cache: KeyCache;
   readonly throttle: Throttle;
@@ -90,7 +92,7 @@ async function wrong(v: Verifying, address: string | undefined): Promise<never> 
 
 async function read(v: Verifying, lookup: string): Promise<Found> {
   const askedAt = performance.now();
-  const answer = await findKey(v.kernel, lookup);
+  const answer = await v.find(lookup);
   return answer === null ? null : keyEntry(answer, askedAt, v.maxAgeMs);
 }
 

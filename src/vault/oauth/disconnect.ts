@@ -36,6 +36,8 @@ export interface Disconnecter {
   retry(tenantId: string, id: string): Promise<Revocation>;
 }
 
+const isDamaged = (error: unknown): boolean => error instanceof TenantryError && error.code === 'TNT_SECRET_DAMAGED';
+
 /** First the tokens go here, with a note of what is to be revoked; then the provider is asked, as often as it takes. */
 export function createDisconnecter(
   kernel: Kernel,
@@ -52,7 +54,7 @@ export function createDisconnecter(
       const access = await keys.open(tenantId, row.accessToken, tokenBinding(row.connection.id, 'access_token'), tx);
       return [...(refresh === undefined ? [] : [refresh]), access.toString('utf8')];
     } catch (error) {
-      if (error instanceof TenantryError && error.code === 'TNT_SECRET_DAMAGED') return [];
+      if (isDamaged(error)) return [];
       throw error;
     }
   }
@@ -61,9 +63,12 @@ export function createDisconnecter(
     tx: Kernel,
     provider: string,
     issuer: string,
-    tokens: readonly string[],
+    open: () => Promise<Buffer | undefined>,
   ): Promise<Revocation | ProviderRefusal> {
     try {
+      const noted = await open();
+      if (noted === undefined) return 'unsupported'; // no later attempt opens it either
+      const tokens = JSON.parse(noted.toString('utf8')) as string[];
       const resolved = await resolve(provider, tx);
       // the provider of this name is another one now: it is not told the tokens of the one before
       if (resolved.issuer !== issuer) return 'unsupported';
@@ -82,10 +87,12 @@ export function createDisconnecter(
       await holdLock(tx, 4 * timeoutSeconds); // configuration, and two tokens to revoke
       const row = await lockRevocation(tx, tenantId, id);
       if (row === null) return 'pending';
-      const tokens = JSON.parse(
-        (await keys.open(tenantId, row.token, revocationBinding(id), tx)).toString('utf8'),
-      ) as string[];
-      const result = await ask(tx, row.provider, row.issuer, tokens);
+      const open = (): Promise<Buffer | undefined> =>
+        keys.open(tenantId, row.token, revocationBinding(id), tx).catch((error: unknown) => {
+          if (isDamaged(error)) return undefined;
+          throw error;
+        });
+      const result = await ask(tx, row.provider, row.issuer, open);
       if (result instanceof ProviderRefusal) {
         await postponeRevocation(
           tx,

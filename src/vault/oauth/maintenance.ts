@@ -48,11 +48,12 @@ export async function maintain(
          where r.next_attempt_at <= clock_timestamp() order by r.next_attempt_at limit $1::int`,
         [limit],
       ),
+      // in no order: what cannot be refreshed, however much it is, does not stand before the rest each time
       idle: await kernel.query<Due>(
         `select o.tenant_id as "tenantId", o.user_id as "userId", o.id, o.provider from tenantry.oauth_tokens o
          where o.status = 'active' and o.expires_at < clock_timestamp()
            and coalesce(o.refreshed_at, o.connected_at) < clock_timestamp() - make_interval(days => $2::int)
-           and (o.retry_at is null or o.retry_at <= clock_timestamp()) order by o.expires_at limit $1::int`,
+           and (o.retry_at is null or o.retry_at <= clock_timestamp()) order by random() limit $1::int`,
         [limit, keepAliveDays],
       ),
       statesForgotten: (

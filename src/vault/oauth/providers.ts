@@ -11,9 +11,9 @@ export interface OAuthProvider {
   /** Asked for at each connect unless that says otherwise. `openid` is always asked for. */
   readonly scopes: readonly string[];
   /** Sent with the user to the provider (`access_type`, `prompt`). */
-  readonly authorizationParameters?: Readonly<Record<string, string>>;
+  readonly authorizationParameters?: Readonly<Record<string, string>> | undefined;
   /** Allows http: for an issuer on this machine (127.0.0.1, ::1, localhost). For tests. */
-  readonly allowInsecure?: boolean;
+  readonly allowInsecure?: boolean | undefined;
 }
 
 /** What a connection needs to know of its provider, wherever that is written down. */

@@ -3,6 +3,7 @@ import type { DamagedValue, RotationProgress, RunOptions } from '../../../vault/
 import type { Command, CommandInput } from '../../command.ts';
 import { keygenCommand } from './keygen.ts';
 import { rotationOf } from './keyring.ts';
+import { maintainCommand } from './maintain.ts';
 
 /** Progress on standard error, one line per second at most. */
 function runOptions(input: CommandInput): RunOptions {
@@ -115,4 +116,4 @@ const prune: Command = {
   },
 };
 
-export const vaultCommands: readonly Command[] = [keygenCommand, status, rotate, verify, prune];
+export const vaultCommands: readonly Command[] = [keygenCommand, status, rotate, verify, prune, maintainCommand];

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createAdopt } from '../../src/adopt/index.ts';
 import type { TenantryError } from '../../src/errors.ts';
-import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+import { countWrongTenants, createShopDatabase, type ShopDatabase } from './support/shop-database.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 

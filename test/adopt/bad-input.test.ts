@@ -6,18 +6,11 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { serverAccount } from '../../src/database/embedded/account.ts';
-import { errorDefinitions, type TenantryError } from '../../src/errors.ts';
-import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+import { errorDefinitions } from '../../src/errors.ts';
+import { countWrongTenants, createShopDatabase, type ShopDatabase } from './support/shop-database.ts';
+import { failure } from './support/failure.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
-
-const failure = (work: Promise<unknown>): Promise<TenantryError> =>
-  work.then(
-    () => {
-      throw new Error('it was not refused');
-    },
-    (error: TenantryError) => error,
-  );
 
 let shop: ShopDatabase;
 let before: string;

@@ -16,6 +16,7 @@ import {
 import { compileSources } from '../isolation/compiled.ts';
 import { tenantry } from '../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { failure } from './support/failure.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -71,12 +72,6 @@ function noting(name: string) {
     },
   };
 }
-
-const failure = (work: Promise<unknown>): Promise<{ code: string; message: string; hint: string }> =>
-  work.then(
-    () => Promise.reject(new Error('it was not refused')),
-    (error: { code: string; message: string; hint: string }) => error,
-  );
 
 const everything = defineAdoptHooks({
   beforePhase: { expand: noting('open'), shadow: noting('rehearse') },

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt } from '../../src/adopt/index.ts';
 import { compileSources } from '../isolation/compiled.ts';
 import { killAgainAndAgain } from './kill/killer.ts';
-import { createShopDatabase, type ShopDatabase } from './shop.ts';
+import { createShopDatabase, type ShopDatabase } from './support/shop-database.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 

@@ -4,17 +4,10 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdoptEvent, createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import type { TenantryError } from '../../src/errors.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+import { countWrongTenants, createShopDatabase, type ShopDatabase } from './support/shop-database.ts';
+import { failure } from './support/failure.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
-
-const failure = (work: Promise<unknown>): Promise<TenantryError> =>
-  work.then(
-    () => {
-      throw new Error('it was not refused');
-    },
-    (error: TenantryError) => error,
-  );
 
 let shop: ShopDatabase;
 let before: string;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type AdoptEvent, createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { tenantry } from '../support/command-line.ts';
-import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+import { countWrongTenants, createShopDatabase, type ShopDatabase } from './support/shop-database.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 

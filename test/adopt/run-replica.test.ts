@@ -12,7 +12,7 @@ import { serverAccount } from '../../src/database/embedded/account.ts';
 import { type EmbeddedServer, startEmbedded } from '../../src/database/embedded/server.ts';
 import { migrateUp } from '../../src/database/migrate.ts';
 import type { TenantryError } from '../../src/errors.ts';
-import { countWrongTenants } from './wrong-tenants.ts';
+import { countWrongTenants } from './support/wrong-tenants.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 

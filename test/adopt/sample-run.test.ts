@@ -5,7 +5,7 @@ import { type AdoptEvent, createAdopt, dumpSchema } from '../../src/adopt/index.
 import { startWorkload } from '../../src/adopt/sample/index.ts';
 import { withTenant } from '../../src/context/index.ts';
 import { createPool } from '../../src/pool/index.ts';
-import { countWrongTenants, createShopDatabase, type ShopDatabase } from './shop.ts';
+import { countWrongTenants, createShopDatabase, type ShopDatabase } from './support/shop-database.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 

@@ -3,46 +3,25 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { TenantryError } from '../../src/errors.ts';
 import { sharedData } from '../support/data.ts';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { loadSql } from '../support/load-sql.ts';
+import type { TestDatabase } from '../support/database.ts';
+import { digest, loadRealData, pagila } from './support/real-data.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 /** The real databases, with the number of tables and rows that each brings. */
 const databases = [
-  { name: 'pagila', files: ['sql/pagila/pagila.sql'], tables: 15, rows: 46_273 },
+  { name: 'pagila', files: [pagila], tables: 15, rows: 46_273 },
   { name: 'chinook', files: ['sql/chinook/chinook-serial.sql'], tables: 11, rows: 15_607 },
   { name: 'northwind', files: ['sql/northwind/northwind.sql'], tables: 14, rows: 3362 },
   { name: 'petclinic', files: ['sql/petclinic/schema.sql', 'sql/petclinic/data.sql'], tables: 7, rows: 47 },
 ] as const;
-
-async function load(files: readonly string[]): Promise<{ db: TestDatabase; pool: pg.Pool }> {
-  const db = await createTestDatabase();
-  const client = new pg.Client({ connectionString: db.adminUrl });
-  await client.connect();
-  for (const file of files) await loadSql(client, sharedData(file)!);
-  await client.query('set search_path to default; analyze');
-  await client.end();
-  return { db, pool: new pg.Pool({ connectionString: db.adminUrl, max: 6 }) };
-}
-
-async function digest(pool: pg.Pool, tables: readonly string[]): Promise<Record<string, unknown>> {
-  const digests: Record<string, unknown> = {};
-  for (const table of tables) {
-    const { rows } = await pool.query(
-      `select count(*)::int as rows, md5(string_agg(t::text, '|' order by t::text)) as digest from ${table} t`,
-    );
-    digests[table] = rows[0];
-  }
-  return digests;
-}
 
 for (const { name, files, tables, rows } of databases) {
   describe.skipIf(sharedData(files[0]) === undefined)(`${name}, a database that nobody here wrote`, () => {
     let db: TestDatabase;
     let pool: pg.Pool;
     beforeAll(async () => {
-      ({ db, pool } = await load(files));
+      ({ db, pool } = await loadRealData(...files));
     });
     afterAll(async () => {
       await pool.end();
@@ -56,7 +35,7 @@ for (const { name, files, tables, rows } of databases) {
       expect(conflicts).toEqual([]);
       expect(plan.order.length).toBe(tables);
       const data = await digest(pool, plan.order);
-      expect(Object.values(data).reduce<number>((sum, d) => sum + (d as { rows: number }).rows, 0)).toBe(rows);
+      expect(Object.values(data).reduce((sum, d) => sum + d.rows, 0)).toBe(rows);
       const result = await adopt.run(plan);
       expect(result.phase).toBe('enforced');
       const [organization] = await db.query<{ id: string }>(
@@ -71,14 +50,10 @@ for (const { name, files, tables, rows } of databases) {
       // the runtime role sees nothing without a tenant, and everything as the one that has all
       const app = new pg.Client({ connectionString: db.appUrl });
       await app.connect();
-      const largest = plan.order.toSorted(
-        (a, b) => (data[b] as { rows: number }).rows - (data[a] as { rows: number }).rows,
-      )[0]!;
+      const largest = plan.order.toSorted((a, b) => data[b]!.rows - data[a]!.rows)[0]!;
       expect((await app.query(`select count(*)::int as n from ${largest}`)).rows).toEqual([{ n: 0 }]);
       await app.query("select set_config('app.tenant_id', $1, false)", [organization?.id]);
-      expect((await app.query(`select count(*)::int as n from ${largest}`)).rows).toEqual([
-        { n: (data[largest] as { rows: number }).rows },
-      ]);
+      expect((await app.query(`select count(*)::int as n from ${largest}`)).rows).toEqual([{ n: data[largest]!.rows }]);
       await app.end();
       const undone = await adopt.undo();
       expect(undone.differences).toEqual([]);
@@ -92,7 +67,7 @@ describe.skipIf(sharedData(databases[0].files[0]) === undefined)('pagila with it
   let db: TestDatabase;
   let pool: pg.Pool;
   beforeAll(async () => {
-    ({ db, pool } = await load(databases[0].files));
+    ({ db, pool } = await loadRealData(pagila));
   });
   afterAll(async () => {
     await pool.end();

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Adopt, createAdopt, dumpSchema } from '../../src/adopt/index.ts';
-import { TenantryError } from '../../src/errors.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { failure } from './support/failure.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
@@ -45,15 +45,6 @@ const comments = (): Promise<unknown[]> =>
   db.query(`select coalesce(obj_description(i.oid, 'pg_class'), '') as a, coalesce(obj_description(k.oid, 'pg_constraint'), '') as b, x.indisclustered
             from pg_class i join pg_index x on x.indexrelid = i.oid left join pg_constraint k on k.conindid = i.oid and k.contype = 'u'
             where x.indrelid = 'products'::regclass order by i.relname`);
-
-const refusal = async (work: Promise<unknown>): Promise<TenantryError> => {
-  const error: unknown = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof TenantryError) return error;
-  throw new Error('not refused', { cause: error });
-};
 
 /** The file with lines below a table's class. */
 async function fileWith(entries: Readonly<Record<string, string>>): Promise<string> {
@@ -108,7 +99,7 @@ test('E3 a decision that cannot be carried out is refused with its line', async 
     ['notes', 'composite_keys: {order_id: true}', 'expected array'],
   ] as const) {
     const text = await fileWith({ [table]: line });
-    const error = await refusal(adopt.plan(text));
+    const error = await failure(adopt.plan(text));
     expect(error.code).toBe('TNT_PLAN_INVALID');
     expect(error.message).toContain(message);
     expect(error.message).toContain(`Line ${lineOf(text, line)} of the plan`);
@@ -135,7 +126,7 @@ test('E3 duplicates that keep a key from being unique per tenant are listed with
   for await (const batch of adopt.findings(plan)) listed.push(...batch.map(({ key, tenant }) => `${key} ${tenant}`));
   expect(listed).toHaveLength(38);
   expect(listed.slice(0, 3)).toEqual(['(1) 2', '(3) 2', '(4) 1']);
-  const error = await refusal(adopt.run(plan, { confirm: () => true }));
+  const error = await failure(adopt.run(plan, { confirm: () => true }));
   expect([error.code, error.message]).toEqual([
     'TNT_ADOPT_CONFLICTS',
     expect.stringContaining('38 rows of public.products'),
@@ -160,15 +151,15 @@ test('E3 keys per tenant stand beside the global ones until contract; its undo i
     orders: 'composite_keys: [product_id]',
   });
   const { plan } = await adopt.plan(text);
-  const unasked = await refusal(adopt.run(plan));
+  const unasked = await failure(adopt.run(plan));
   expect([unasked.code, unasked.message]).toEqual(['TNT_NOT_CONFIRMED', expect.stringContaining('public.products')]);
-  expect((await refusal(adopt.run(plan, { confirm: () => false }))).code).toBe('TNT_NOT_CONFIRMED');
+  expect((await failure(adopt.run(plan, { confirm: () => false }))).code).toBe('TNT_NOT_CONFIRMED');
   expect(await adopt.status()).toBeNull();
 
   const questions: string[] = [];
   const yes = (question: string): boolean => questions.push(question) > 0;
   await adopt.run(plan, { to: 'shadow', confirm: yes });
-  expect((await refusal(adopt.contract({ confirm: yes }))).message).toContain('contract comes behind enforced');
+  expect((await failure(adopt.contract({ confirm: yes }))).message).toContain('contract comes behind enforced');
   await adopt.run(null, { to: 'enforced', force: true });
   expect(questions).toHaveLength(1);
   expect(await adopt.verify()).toEqual([]);
@@ -218,7 +209,7 @@ test('E3 keys per tenant stand beside the global ones until contract; its undo i
     db.query('alter table orders disable trigger user; update orders set product_id = 2 where id = 1'),
   ).rejects.toThrow('orders_product_id_tenant_id_fkey');
 
-  const taken = await refusal(adopt.undo());
+  const taken = await failure(adopt.undo());
   expect([taken.code, taken.message]).toEqual(['TNT_ADOPT_NOT_UNIQUE', expect.stringContaining('1 = 100')]);
   await db.query('delete from products where id = 100');
   expect((await adopt.undo({ to: 'enforced' })).phase).toBe('enforced');

@@ -4,7 +4,7 @@ import { sqlStateOf } from '../../database/database-error.ts';
 import type { PoolLike } from '../../database/kernel.ts';
 import type { Queryable, Row } from '../../database/sql.ts';
 import { copyIn } from './copy.ts';
-import { heavyOperations, nightlyJob } from './heavy-operations.ts';
+import { heavyOperations, nightlyJob, nightlyJobOfShop } from './heavy-operations.ts';
 import { createStretch, type LatencyStats, type Stretch } from './latencies.ts';
 import { countLost, createLedger } from './ledger.ts';
 import { type Operation, operations, type ShopState, type Statements } from './operations.ts';
@@ -212,6 +212,10 @@ export async function startWorkload(url: string, options: WorkloadOptions = {}):
     for (let turn = 0; !stopped; turn += 1) {
       running.set(number, generation);
       const nightly = heavy && number === 0 && turn % nightlyEvery === nightlyEvery - 1;
+      if (nightly && deployment.withShop !== undefined) {
+        for (const each of shops) await request(each, nightlyJobOfShop);
+        continue;
+      }
       const operation = nightly ? nightlyJob : requests[(turn * 7 + number) % requests.length];
       const shop = own[(turn * 3 + Math.floor(turn / 11)) % own.length];
       if (operation === undefined || shop === undefined) break;

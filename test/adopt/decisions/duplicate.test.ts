@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { dumpSchema } from '../../../src/adopt/index.ts';
-import { answer, contents, createSubject, type Subject, tenantsOf } from './shop.ts';
+import { answer, contents, createSubject, type Subject, tenantsOf } from '../support/subject.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
@@ -186,6 +186,69 @@ describe('E2: rows that several tenants use', () => {
       ),
     ).toEqual([{ street: 'all' }, { street: 'mine' }]);
     expect(await db.query(`select original_key from tenantry.adoption_duplicates`)).toEqual([{ original_key: '5' }]);
+  });
+
+  test('E3: a global key of copied rows goes when the copies are made, and contract and undo know of it', async () => {
+    const { adopt, db } = subject;
+    await db.query('alter table addresses add constraint addresses_street_key unique (street)');
+    const global = await dumpSchema(db.admin);
+    const { plan, conflicts, file } = await adopt.plan(
+      decided(
+        { sharedRows: 'duplicate', orphans: 'quarantine', uniques: { addresses_street_key: 'per-tenant' } },
+        owned({ sharedRows: 'duplicate', orphans: 'quarantine' }),
+      ),
+    );
+    expect(conflicts).toEqual([]);
+    expect((await adopt.plan(file)).plan.steps).toEqual(plan.steps);
+    const yes = { confirm: () => true };
+    const streets = `select street, count(*)::int as n from addresses group by 1 order by 1`;
+    const upsert = `insert into addresses (id, town_id, street) values (7, 1, 'a') on conflict (street) do update set town_id = 1`;
+    await adopt.run(plan, { to: 'shadow', ...yes });
+    // until the copies are made both keys hold, and the old application's upsert has its own
+    await db.query(upsert);
+    expect(await db.query(streets)).toEqual(['a', 'all', 'b', 'c', 'nobody'].map((street) => ({ street, n: 1 })));
+
+    expect((await adopt.run(null, yes)).phase).toBe('enforced');
+    expect(await strangers()).toBe(0);
+    expect(await adopt.verify()).toEqual([]);
+    expect(await db.query(streets)).toEqual([
+      { street: 'a', n: 1 },
+      { street: 'all', n: 3 },
+      { street: 'b', n: 2 },
+      { street: 'c', n: 1 },
+      { street: 'nobody', n: 1 },
+    ]);
+    const two = await subject.as('2');
+    expect(
+      await answer(two, `insert into addresses (id, town_id, street) select 901, id, 'all' from towns limit 1`),
+    ).toContain('addresses_street_key_tenant_id_key');
+    expect(
+      await answer(two, `insert into addresses (id, town_id, street) select 902, id, 'c' from towns limit 1`),
+    ).toBe('done');
+
+    expect(await adopt.contract(yes)).toMatchObject({
+      phase: 'contract',
+      retired: ['"public"."addresses_street_key"'],
+      undecided: [],
+    });
+    expect((await adopt.undo({ to: 'enforced' })).phase).toBe('enforced');
+    expect(await db.query(streets)).toContainEqual({ street: 'all', n: 3 });
+    expect((await adopt.contract(yes)).phase).toBe('contract');
+
+    // two tenants have the street by now, and not by a copy: the way back lists them, and goes on when they differ
+    const taken = await adopt.undo().then(
+      () => undefined,
+      (error: { code: string; message: string }) => error,
+    );
+    expect([taken?.code, taken?.message]).toEqual(['TNT_ADOPT_NOT_UNIQUE', expect.stringContaining('3 = ')]);
+    await db.query(`delete from addresses where street = 'c' and id <> 3`);
+    expect((await adopt.undo()).differences).toEqual([]);
+    expect(await dumpSchema(db.admin)).toBe(global);
+    await db.query(
+      'alter table addresses drop constraint addresses_street_key; alter table addresses disable trigger user; update addresses set changed = 0',
+    );
+    await db.query('alter table addresses enable trigger user');
+    expect(await contents(db, tables)).toEqual(data);
   });
 
   test('shared_rows: quarantine leaves them to operators, also those that become shared', async () => {

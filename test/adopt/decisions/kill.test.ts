@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { dumpSchema } from '../../../src/adopt/index.ts';
 import { compileSources } from '../../isolation/compiled.ts';
-import { contents, createSubject, type Subject } from './shop.ts';
+import { contents, createSubject, type Subject } from '../support/subject.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { csvField } from '../../../src/adopt/decisions/csv.ts';
 import type { RowFinding } from '../../../src/adopt/index.ts';
 import { tenantry } from '../../support/command-line.ts';
-import { createSubject, type Subject, tenantsOf } from './shop.ts';
+import { createSubject, type Subject, tenantsOf } from '../support/subject.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 

@@ -5,10 +5,11 @@ import { createAdopt, dumpSchema, type Phase } from '../../../src/adopt/index.ts
 import { sharedData } from '../../support/data.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { loadSql } from '../../support/load-sql.ts';
+import { digest, pagila } from '../support/real-data.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
-const file = sharedData('sql/pagila/pagila.sql');
+const file = sharedData(pagila);
 
 /** What a person decided about pagila, with its stores as tenants. */
 const decisions = {
@@ -97,16 +98,6 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
     return JSON.stringify(all);
   };
 
-  const digest = async (tables: readonly string[]): Promise<Record<string, unknown>> => {
-    const digests: Record<string, unknown> = {};
-    for (const table of tables) {
-      [digests[table]] = await db.query(
-        `select count(*)::int as rows, md5(string_agg(t::text, '|' order by t::text)) as digest from ${table} t`,
-      );
-    }
-    return digests;
-  };
-
   const wrong = async (): Promise<Record<string, number>> => {
     const found: Record<string, number> = {};
     for (const [table, text] of Object.entries(truth)) {
@@ -133,7 +124,7 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
     expect((await adopt.plan(text)).plan.steps).toEqual(plan.steps);
     const before = await dumpSchema(db.admin);
     const tables = plan.tables.map((table) => table.table);
-    const data = await digest(tables);
+    const data = await digest(pool, tables);
     const said = await answers();
     for (const to of ['expand', 'backfill', 'verify', 'tighten', 'shadow'] satisfies Phase[]) {
       await adopt.run(to === 'expand' ? plan : null, { to });
@@ -173,7 +164,7 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
     }
     expect((await adopt.undo()).differences).toEqual([]);
     expect(await dumpSchema(db.admin)).toBe(before);
-    expect(await digest(tables)).toEqual(data);
+    expect(await digest(pool, tables)).toEqual(data);
     expect(await answers()).toBe(said);
   });
 });

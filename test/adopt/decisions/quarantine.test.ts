@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { dumpSchema } from '../../../src/adopt/index.ts';
-import { answer, contents, createSubject, type Subject, tenantsOf } from './shop.ts';
+import { answer, contents, createSubject, type Subject, tenantsOf } from '../support/subject.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 

@@ -11,7 +11,7 @@ import { withTenant } from '../../../src/context/index.ts';
 import { type EmbeddedServer, startEmbedded } from '../../../src/database/embedded/server.ts';
 import { migrateUp } from '../../../src/database/migrate.ts';
 import { createPool, type TenantPool } from '../../../src/pool/index.ts';
-import { countWrongTenants } from '../wrong-tenants.ts';
+import { countWrongTenants } from '../support/wrong-tenants.ts';
 
 /** What is killed: the process that adopts, its backend (the server then restarts itself), or the whole server at once. */
 export const victims = ['process', 'backend', 'server'] as const;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { dumpSchema } from '../../../src/adopt/index.ts';
 import { compileSources } from '../../isolation/compiled.ts';
-import { createSubject, type Subject } from '../decisions/shop.ts';
+import { createSubject, type Subject } from '../support/subject.ts';
 import { byJoinTable, members, oldMembers, oldTables } from './old-tables.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });

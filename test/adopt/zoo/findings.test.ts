@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema, writePlanFile } from '../../../src/adopt/index.ts';
-import type { TenantryError } from '../../../src/errors.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { failure } from '../support/failure.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -28,13 +28,6 @@ async function inSchema(name: string, sql: string): Promise<void> {
   );
 }
 const drop = (name: string): Promise<unknown> => db.query(`drop schema ${name} cascade`);
-const refusal = (work: Promise<unknown>): Promise<TenantryError> =>
-  work.then(
-    () => {
-      throw new Error('not refused');
-    },
-    (error: unknown) => error as TenantryError,
-  );
 
 describe('references without a constraint', () => {
   test('are offered and never assumed: without them run stops, names every undecided table and says what to write', async () => {
@@ -60,7 +53,7 @@ describe('references without a constraint', () => {
     expect(file).toContain('#   - {from: "app.users(account_id)", to: "app.accounts(id)"}');
     // none of its values is an account, so the name was a coincidence
     expect(file).not.toContain('app.meters(account_key)');
-    const error = await refusal(adopt.run(plan));
+    const error = await failure(adopt.run(plan));
     expect(error.code).toBe('TNT_PLAN_UNDECIDED');
     for (const name of ['categories', 'invoices', 'meters', 'order_items', 'orders', 'users'])
       expect(error.message).toContain(`app.${name} (`);
@@ -95,7 +88,7 @@ describe('references without a constraint', () => {
     expect(conflicts.map(({ table, kind, rows }) => [table, kind, rows])).toEqual([
       ['app.order_notes', 'no tenant', 6],
     ]);
-    expect((await refusal(adopt.run(plan))).code).toBe('TNT_ADOPT_CONFLICTS');
+    expect((await failure(adopt.run(plan))).code).toBe('TNT_ADOPT_CONFLICTS');
     expect(await adopt.status()).toBeNull();
     await drop('app');
   });
@@ -131,7 +124,7 @@ describe('what stands in the way is said before anything is changed', () => {
       ['trigger-order', 'app.orders'],
       ['publication-without-identity', 'app.logs'],
     ]);
-    const error = await refusal(adopt.run(plan));
+    const error = await failure(adopt.run(plan));
     expect(error.message).toContain('zzz_choose');
     expect(await adopt.status()).toBeNull();
     // each remedy is a statement that works
@@ -152,7 +145,7 @@ describe('what stands in the way is said before anything is changed', () => {
     expect((await adopt.preflight(plan)).filter((f) => f.code === 'inheritance').map((f) => f.object)).toEqual([
       'app.bikes',
     ]);
-    const error = await refusal(
+    const error = await failure(
       adopt.plan({
         root: 'app.companies',
         tables: { 'app.trucks': { class: 'shared' }, 'app.tank_trucks': { class: 'shared' } },

@@ -71,12 +71,15 @@ function readable(plan: Plan, inspection: Inspection, name: TableName): Step[] {
 }
 
 /** The triggers on the old tables, when the organizations are there: from then on every change is followed. */
-export function planMembershipTriggers({ memberships }: Plan): Step[] {
+export function planMembershipTriggers({ memberships }: Plan, inspection: Inspection): Step[] {
   if (memberships === null) return [];
   return memberships.tables.map((table) => {
-    const following = triggerFunction('members', { table }, followBody(memberships, table));
+    const { level, written, emptied } = placesOf(inspection, table);
+    const following = triggerFunction('members', { table }, followBody(memberships, table, level));
     const name = functionName('members', table);
     const { insert, update, remove, truncate } = membershipTriggers;
+    const rows = (kind: 'new' | 'old', called: string): string =>
+      level === 'row' ? 'for each row' : `referencing ${kind} table as ${called} for each statement`;
     const trigger = (what: string, text: string): Statement => ({
       purpose: what,
       text: `create or replace trigger ${text} execute function ${name}()`,
@@ -88,29 +91,56 @@ export function planMembershipTriggers({ memberships }: Plan): Step[] {
       kind: 'transaction',
       up: [
         ...following.up,
-        trigger(
-          'new rows of the old table become memberships',
-          `${insert} after insert on ${table} referencing new table as added for each statement`,
+        ...written.flatMap((place) => [
+          trigger(
+            'new rows of the old table become memberships',
+            `${insert} after insert on ${place} ${rows('new', 'added')}`,
+          ),
+          trigger(
+            'rows that go take their memberships along',
+            `${remove} after delete on ${place} ${rows('old', 'removed')}`,
+          ),
+          trigger(
+            'rows that change change them',
+            `${update} after update on ${place} for each row when (${changed(memberships, table)})`,
+          ),
+        ]),
+        ...emptied.map((place) =>
+          trigger('all of them at once', `${truncate} after truncate on ${place} for each statement`),
         ),
-        trigger(
-          'rows that go take their memberships along',
-          `${remove} after delete on ${table} referencing old table as removed for each statement`,
-        ),
-        trigger(
-          'rows that change change them',
-          `${update} after update on ${table} for each row when (${changed(memberships, table)})`,
-        ),
-        trigger('all of them at once', `${truncate} after truncate on ${table} for each statement`),
       ],
       down: [
-        ...[insert, update, remove, truncate].map((known) => ({
-          purpose: 'as before',
-          text: `drop trigger if exists ${known} on ${table}`,
-        })),
+        ...written.flatMap((place) => [insert, update, remove].map((known) => dropTrigger(known, place))),
+        ...emptied.map((place) => dropTrigger(truncate, place)),
         ...following.down,
       ],
     };
   });
+}
+
+const dropTrigger = (name: string, table: TableName): Statement => ({
+  purpose: 'as before',
+  text: `drop trigger if exists ${name} on ${table}`,
+});
+
+interface Places {
+  readonly level: 'statement' | 'row';
+  /** Where rows come, change and go. */
+  readonly written: readonly TableName[];
+  readonly emptied: readonly TableName[];
+}
+
+/**
+ * A trigger for statements fires on the table that a statement names, so one that names a partition, or moves a row to another, would
+ * pass it by: there each row is followed, on every partition, also on those to come. A table that inherits has triggers of its own.
+ */
+function placesOf({ tables }: Inspection, name: TableName): Places {
+  const facts = tables.find((table) => table.name === name);
+  if (facts?.kind === 'partitioned') return { level: 'row', written: [name], emptied: [name, ...facts.partitions] };
+  const family = new Set([name]);
+  // a Set that grows while it is walked is walked to its end
+  for (const member of family) for (const table of tables) if (table.inherits.includes(member)) family.add(table.name);
+  return { level: 'statement', written: [...family], emptied: [...family] };
 }
 
 function changed(memberships: MembershipPlan, table: TableName): string {
@@ -121,21 +151,23 @@ function changed(memberships: MembershipPlan, table: TableName): string {
 }
 
 /** The old application never fails here: what cannot be followed waits, and verify lists it. */
-function followBody(memberships: MembershipPlan, table: TableName): string {
-  const of = (alias: string): string => concerned(memberships, table, alias).join(', ');
-  const rows = (alias: string): string =>
-    concerned(memberships, table, alias)
-      .map((key) => `(${key})`)
-      .join(', ');
+function followBody(memberships: MembershipPlan, table: TableName, level: Places['level']): string {
+  const one = (...aliases: string[]): string =>
+    `unnest(array[${aliases.flatMap((alias) => concerned(memberships, table, alias)).join(', ')}]) v(k)`;
+  const all = (transition: string): string => {
+    const keys = concerned(memberships, table, 'r').map((key) => `(${key})`);
+    return `${transition} r cross join lateral (values ${keys.join(', ')}) v(k)`;
+  };
+  const keys = (from: string): string => `v_keys := array(select distinct v.k from ${from} where v.k is not null);`;
   return `declare
   v_keys text[];
 begin
   if tg_op = 'INSERT' then
-    v_keys := array(select distinct v.k from added r cross join lateral (values ${rows('r')}) v(k) where v.k is not null);
+    ${keys(level === 'row' ? one('new') : all('added'))}
   elsif tg_op = 'DELETE' then
-    v_keys := array(select distinct v.k from removed r cross join lateral (values ${rows('r')}) v(k) where v.k is not null);
+    ${keys(level === 'row' ? one('old') : all('removed'))}
   elsif tg_op = 'UPDATE' then
-    v_keys := array(select distinct v.k from unnest(array[${of('old')}, ${of('new')}]) v(k) where v.k is not null);
+    ${keys(one('old', 'new'))}
   else
     v_keys := array(select k.old_key from tenantry.adoption_user_keys k join tenantry.adoption_runs r on r.id = k.run_id where r.status = 'open');
   end if;

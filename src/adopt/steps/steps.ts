@@ -38,7 +38,7 @@ export function planSteps(plan: Plan, inspection: Inspection): Step[] {
       .filter((table) => table.class !== 'root')
       .flatMap((table) => planTriggers(plan, table, inspection.triggers)),
     // the organizations are there by now: rows of the root that come later bring theirs
-    ...planMembershipTriggers(plan),
+    ...planMembershipTriggers(plan, inspection),
     ...planMembershipBatches(plan),
     ...(plan.constant === null ? tables.flatMap((table) => planBackfill(plan, table, inspection.triggers)) : []),
     ...tables.flatMap((table) => planVerify(plan, table)),

@@ -441,8 +441,7 @@ describe('what preflight found', () => {
 describe('kill -9 in the middle of a hook', () => {
   test('leaves nothing of it, and the next run does it once', async () => {
     const compiled = await compileSources();
-    try {
-      const script = `
+    const script = `
         import pg from 'pg';
         import { createAdopt } from './adopt/index.js';
         const adminPool = new pg.Pool({ connectionString: process.env.ADMIN, max: 6 });
@@ -455,25 +454,22 @@ describe('kill -9 in the middle of a hook', () => {
         const plan = open?.status === 'open' ? null : (await adopt.plan(${JSON.stringify(decisions)})).plan;
         await adopt.run(plan, { to: 'backfill' });
         await adminPool.end();`;
-      const start = (stopAt: string) =>
-        spawn(process.execPath, ['--input-type=module', '-e', script], {
-          cwd: compiled.folder,
-          env: { ...process.env, ADMIN: db.adminUrl, STOP_AT: stopAt },
-          stdio: ['ignore', 'pipe', 'inherit'],
-        });
-      for (const name of ['North', 'South', 'South']) {
-        const child = start(name);
-        const exit = once(child, 'exit');
-        await Promise.race([once(child.stdout, 'data'), exit]);
-        child.kill('SIGKILL');
-        await exit;
-      }
-      expect(await journal()).toEqual(['North']);
-      expect(await once(start(''), 'exit')).toEqual([0, null]);
-      expect(await journal()).toEqual(['North', 'South']);
-    } finally {
-      await compiled.remove();
+    const start = (stopAt: string) =>
+      spawn(process.execPath, ['--input-type=module', '-e', script], {
+        cwd: compiled.folder,
+        env: { ...process.env, ADMIN: db.adminUrl, STOP_AT: stopAt },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+    for (const name of ['North', 'South', 'South']) {
+      const child = start(name);
+      const exit = once(child, 'exit');
+      await Promise.race([once(child.stdout, 'data'), exit]);
+      child.kill('SIGKILL');
+      await exit;
     }
+    expect(await journal()).toEqual(['North']);
+    expect(await once(start(''), 'exit')).toEqual([0, null]);
+    expect(await journal()).toEqual(['North', 'South']);
   });
 });
 

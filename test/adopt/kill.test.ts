@@ -13,7 +13,6 @@ beforeAll(async () => {
   [compiled, shop] = await Promise.all([compileSources(), createShopDatabase(6000)]);
 });
 afterAll(async () => {
-  await compiled.remove();
   await shop.drop();
 });
 

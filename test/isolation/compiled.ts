@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
  * The folder of the sources as JavaScript, for a process of its own (Node 20 runs no TypeScript). Inside node_modules, so
  * that it finds `pg`. Compiled once in a run, by whoever asks first; the run's end takes it away.
  */
-export async function compileSources(): Promise<{ folder: string; remove: () => Promise<void> }> {
+export async function compileSources(): Promise<{ readonly folder: string }> {
   const folder = inject('server').compiled;
   const working = `${folder}-working`;
   while (!existsSync(folder)) {
@@ -34,5 +34,5 @@ export async function compileSources(): Promise<{ folder: string; remove: () => 
       await rm(working, { recursive: true, force: true });
     }
   }
-  return { folder, remove: async () => {} };
+  return { folder };
 }

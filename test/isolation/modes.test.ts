@@ -346,7 +346,6 @@ describe('modes under load', () => {
       if (done >= 4) child.kill('SIGKILL');
     });
     await once(child, 'exit');
-    await compiled.remove();
     const statuses = (await shop.isolation.status()).filter(({ table }) => table.includes('killed_'));
     expect(statuses).toHaveLength(tables.length);
     expect(statuses.flatMap(({ drift }) => drift)).toEqual([]);

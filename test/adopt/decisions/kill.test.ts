@@ -35,7 +35,6 @@ beforeAll(async () => {
   [compiled, subject] = await Promise.all([compileSources(), createSubject(schema)]);
 });
 afterAll(async () => {
-  await compiled.remove();
   await subject.drop();
 });
 

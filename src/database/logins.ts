@@ -1,5 +1,5 @@
 import { TenantryError } from '../errors.ts';
-import { sqlStateOf } from './database-error.ts';
+import { sqlStateOf, translateDatabaseError } from './database-error.ts';
 import { ident, literal, type Queryable } from './sql.ts';
 
 export interface LoginOptions {
@@ -30,8 +30,11 @@ export async function ensureLogin(admin: Queryable, { name, password, group }: L
   await admin.query(`grant ${ident(group)} to ${ident(name)}`);
 }
 
-/** A server error may quote the statement, and with it the password. */
-function withoutPassword(error: unknown): TenantryError {
+/** A server error may quote the statement, and with it the password: what is known of the connection is said, else the state alone. */
+function withoutPassword(error: unknown): Error {
+  const known = translateDatabaseError(error);
+  if (known instanceof TenantryError && known.code === 'TNT_SERVER_UNREACHABLE')
+    return new TenantryError(known.code, known.message);
   return new TenantryError(
     'TNT_PRIVILEGE_MISSING',
     `The login could not be written (SQLSTATE ${sqlStateOf(error) ?? 'unknown'}).`,

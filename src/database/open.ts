@@ -38,6 +38,8 @@ export async function openEmbedded(
     const root = new pg.Client({ connectionString: server.superuserUrl });
     await root.connect();
     try {
+      // two that change one login at once: "tuple concurrently updated"; the lock ends with the connection
+      await root.query(`select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('tenantry logins', 0))`);
       await root.query(
         `do $$ begin create role tenantry_admin; exception when duplicate_object or unique_violation then null; end $$`,
       );
@@ -46,19 +48,19 @@ export async function openEmbedded(
       );
       const { rowCount } = await root.query('select from pg_catalog.pg_database where datname = $1', [database]);
       if (rowCount === 0) await root.query(`create database ${ident(database)} owner tenantry_admin`);
+      const admin = new pg.Pool({ connectionString: urlFor('tenantry_admin'), max: 1 });
+      admin.on('error', () => {}); // its sockets close after end(): a server that is stopped at once still says so to them
+      try {
+        await migrateUp(admin, { schema });
+        // a temporary table that is left on a pooled connection is read by the next tenant
+        await admin.query(`revoke temporary on database ${ident(database)} from public`);
+        await ensureLogin(admin, { name: 'app', password: password('app'), group: 'tenantry_app' });
+        await ensureLogin(admin, { name: 'operator', password: password('operator'), group: 'tenantry_operator' });
+      } finally {
+        await admin.end();
+      }
     } finally {
       await root.end();
-    }
-    const admin = new pg.Pool({ connectionString: urlFor('tenantry_admin'), max: 1 });
-    admin.on('error', () => {}); // its sockets close after end(): a server that is stopped at once still says so to them
-    try {
-      await migrateUp(admin, { schema });
-      // a temporary table that is left on a pooled connection is read by the next tenant
-      await admin.query(`revoke temporary on database ${ident(database)} from public`);
-      await ensureLogin(admin, { name: 'app', password: password('app'), group: 'tenantry_app' });
-      await ensureLogin(admin, { name: 'operator', password: password('operator'), group: 'tenantry_operator' });
-    } finally {
-      await admin.end();
     }
     return {
       server,

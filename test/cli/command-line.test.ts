@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands/index.ts';
 import { parseMoment } from '../../src/cli/moment.ts';
+import { compileSources } from '../isolation/compiled.ts';
 import { tenantry } from '../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
@@ -11,6 +14,18 @@ describe('the command without a database', () => {
     for (const { name } of commands) expect(overview.out).toContain(name);
     expect((await tenantry(['isolation', '--help'])).out).toContain('isolation shadow on');
     expect((await tenantry(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it('ends without a word when its reader has read enough', async () => {
+    const { folder } = await compileSources();
+    const child = spawn(process.execPath, [join(folder, 'cli', 'main.js'), '--help']);
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.on('data', (text: Buffer) => {
+      said += text.toString();
+    });
+    const code = await new Promise((done) => child.once('close', done));
+    expect({ code, said }).toEqual({ code: 141, said: '' });
   });
 
   it.each(commands.map((command) => [command.name, command] as const))(

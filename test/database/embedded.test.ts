@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type EmbeddedServer, startEmbedded } from '../../src/database/embedded/server.ts';
+import { withStartLock } from '../../src/database/embedded/start-lock.ts';
 import { isAlive, readServerState } from '../../src/database/embedded/state.ts';
 import { openEmbedded } from '../../src/database/open.ts';
 import { throwawaySettings } from '../support/server.ts';
@@ -17,10 +18,9 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'tenantry-embedded-')); // mode 0700: as root, the server's account cannot walk into it
 });
 afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    await server.stop();
-    rmSync(server.folder, { recursive: true, force: true });
-  }
+  const used = servers.splice(0);
+  for (const server of used) await server.stop();
+  for (const server of used) rmSync(server.folder, { recursive: true, force: true });
   rmSync(folder, { recursive: true, force: true });
 });
 const start = async (options: Parameters<typeof startEmbedded>[0] = {}): Promise<EmbeddedServer> => {
@@ -51,10 +51,25 @@ describe('embedded server', () => {
     expect(readFileSync(join(second.folder, 'postgres.log'), 'utf8')).toContain('database system is shut down');
   });
 
-  it('is joined, not started twice, by whoever comes second; only the starter stops it', async () => {
+  it('is joined, not started twice, by whoever comes second; who leaves last stops it', async () => {
     const [a, b, c] = await Promise.all([start(), start(), start()]);
     expect(new Set([a.port, b.port, c.port]).size).toBe(1);
-    expect(readServerState(a.folder)!.startedBy).toBe(process.pid);
+    const pid = pidOf(a);
+    await Promise.all([a.stop(), c.stop()]);
+    expect(await ask(b.superuserUrl, 'select 1')).toBe(1);
+    await b.stop();
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  it('is there for each of many processes that come and go at once', async () => {
+    await Promise.all(
+      Array.from({ length: 12 }, async (_, i) => {
+        const server = await start();
+        for (let asked = 0; asked <= i % 4; asked += 1) expect(await ask(server.superuserUrl, 'select 1')).toBe(1);
+        await server.stop();
+      }),
+    );
+    expect(existsSync(join(servers[0]!.folder, 'server.json'))).toBe(false);
   });
 
   it('heals after kill -9 of the server, also when its process id belongs to another process by now', async () => {
@@ -70,18 +85,40 @@ describe('embedded server', () => {
     expect(await ask(second.superuserUrl, 'select answer from kept')).toBe(42);
   });
 
-  it('takes over a server whose starter was killed', async () => {
+  it('does not wait for users that were killed, and is not stopped while one lives', async () => {
     const first = await start();
     const sleeper = spawn('sleep', ['60'], { stdio: 'ignore' });
     const state = readServerState(first.folder)!;
-    writeFileSync(join(first.folder, 'server.json'), JSON.stringify({ ...state, startedBy: sleeper.pid }));
-    expect((await startEmbedded({ folder, settings })).owned).toBe(false);
+    writeFileSync(join(first.folder, 'server.json'), JSON.stringify({ ...state, users: [`${sleeper.pid}.1`] }));
+    const second = await startEmbedded({ folder, settings });
+    await second.stop();
+    expect(isAlive(state.pid)).toBe(true);
     sleeper.kill('SIGKILL');
     await new Promise((done) => sleeper.once('exit', done));
     const heir = await startEmbedded({ folder, settings });
-    expect(heir.owned).toBe(true);
+    expect(heir.port).toBe(first.port);
     await heir.stop();
     expect(isAlive(state.pid)).toBe(false);
+  });
+
+  it('is started by one at a time, also after a starter that was killed, whatever it left there', async () => {
+    const sleeper = spawn('true', { stdio: 'ignore' });
+    await new Promise((done) => sleeper.once('exit', done));
+    for (const left of [String(sleeper.pid), '', undefined]) {
+      if (left !== undefined) writeFileSync(join(folder, 'starting'), left);
+      let inside = 0;
+      await Promise.all(
+        Array.from({ length: 8 }, () =>
+          withStartLock(folder, async () => {
+            inside += 1;
+            await new Promise((done) => setTimeout(done, 5));
+            expect(inside).toBe(1);
+            inside -= 1;
+          }),
+        ),
+      );
+      expect(readdirSync(folder)).toEqual([]);
+    }
   });
 
   it('starts again where an initdb was killed half-way', async () => {
@@ -121,6 +158,7 @@ describe('the default database', () => {
     expect(await ask(database.operatorUrl, `select pg_has_role('tenantry_owner', 'member')`)).toBe(true);
     await expect(ask(database.appUrl, 'create table tenantry.mine ()')).rejects.toMatchObject({ code: '42501' });
     const again = await openEmbedded({ folder, settings });
+    servers.push(again.server);
     expect(again.appUrl).toBe(database.appUrl);
   });
 });

@@ -27,9 +27,8 @@ export async function openStage(folder: string, port: number | undefined): Promi
       await root.end();
     }
     return await openEmbedded({ ...options, database: name });
-  } catch (error) {
-    await server.stop();
-    throw error;
+  } finally {
+    await server.stop(); // whoever opened the database uses it on
   }
 }
 

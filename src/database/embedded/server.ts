@@ -20,7 +20,15 @@ import { type Account, canReach, serverAccount } from './account.ts';
 import { type Binaries, embeddedBinaries } from './binaries.ts';
 import { ensurePrivateFolder, sharedPlace, sharedPlaceOf } from './private-folder.ts';
 import { withStartLock } from './start-lock.ts';
-import { isAlive, type RunningServer, readServerState, removeServerState, writeServerState } from './state.ts';
+import {
+  isAlive,
+  newUser,
+  present,
+  type RunningServer,
+  readServerState,
+  removeServerState,
+  writeServerState,
+} from './state.ts';
 
 export interface EmbeddedOptions {
   /** Folder of the data, the log and the state. Defaults to `.tenantry` in the current folder. */
@@ -37,11 +45,12 @@ export interface EmbeddedServer {
   readonly port: number;
   /** Superuser URL of the database `postgres`; the password is random and kept in the data folder. */
   readonly superuserUrl: string;
-  /** False when another process had started it: stopping is then that process's business. */
-  readonly owned: boolean;
   /** Where data and log are, for messages. */
   readonly folder: string;
-  /** Fast shutdown: running transactions are rolled back, data is safe. Does nothing for a server that is not ours. */
+  /**
+   * Leaves the server; who leaves last, of all processes, shuts it down: fast, so running transactions are rolled back
+   * and the data is safe.
+   */
   stop(): Promise<void>;
 }
 
@@ -109,23 +118,33 @@ async function startIn(folder: string, account: Account, options: EmbeddedOption
     );
   const superuserUrl = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`;
   await waitUntilReady(superuserUrl, pid, join(folder, 'postgres.log'));
-  writeServerState(folder, { pid, port, startedBy: process.pid });
-  return handle(folder, port, superuserUrl, pid, true);
+  return enter(folder, { pid, port, users: [] }, superuserUrl);
 }
 
-function handle(folder: string, port: number, superuserUrl: string, pid: number, owned: boolean): EmbeddedServer {
-  let stopping: Promise<void> | undefined;
+function enter(folder: string, state: RunningServer, superuserUrl: string): EmbeddedServer {
+  const user = newUser();
+  writeServerState(folder, { ...state, users: [...present(state.users), user] });
+  let leaving: Promise<void> | undefined;
   return {
-    port,
+    port: state.port,
     superuserUrl,
-    owned,
     folder,
     stop() {
-      if (!owned) return Promise.resolve();
-      stopping ??= stopServer(folder, pid);
-      return stopping;
+      leaving ??= leave(folder, state.pid, user);
+      return leaving;
     },
   };
+}
+
+async function leave(folder: string, pid: number, user: string): Promise<void> {
+  if (!existsSync(folder)) return stopServer(folder, pid); // its data is gone
+  return withStartLock(folder, async () => {
+    const state = readServerState(folder);
+    if (state !== undefined && state.pid !== pid) return; // ours was killed, and another one started since
+    const others = present(state?.users.filter((other) => other !== user) ?? []);
+    if (state !== undefined && others.length > 0) writeServerState(folder, { ...state, users: others });
+    else await stopServer(folder, pid);
+  });
 }
 
 async function stopServer(folder: string, pid: number): Promise<void> {
@@ -137,15 +156,13 @@ async function stopServer(folder: string, pid: number): Promise<void> {
   removeServerState(folder);
 }
 
-/** Joins a server that runs on this folder; one whose starter is gone (kill -9) becomes ours. */
+/** Joins a server that runs on this folder, also one whose users were all killed. */
 async function joinRunning(folder: string): Promise<EmbeddedServer | undefined> {
   const state: RunningServer | undefined = readServerState(folder);
   if (state === undefined || !isAlive(state.pid)) return undefined;
   const url = `postgresql://postgres:${readFileSync(join(folder, 'password'), 'utf8')}@127.0.0.1:${state.port}/postgres`;
   if (!(await answers(url))) return undefined;
-  const orphaned = !isAlive(state.startedBy);
-  if (orphaned) writeServerState(folder, { ...state, startedBy: process.pid });
-  return handle(folder, state.port, url, state.pid, orphaned || state.startedBy === process.pid);
+  return enter(folder, state, url);
 }
 
 /** The data folder; outside the project when the server's account cannot walk into the project. */

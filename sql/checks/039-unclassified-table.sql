@@ -26,14 +26,18 @@ candidate as (
     and c.oid not in (select p.relation from protected p) and c.oid not in (select h.relation from child h)
 )
 select format('%I.%I', c.nspname, c.relname) as object,
-       case when not (not c.relrowsecurity and c.tenant_column is not null and has_any_column_privilege(current_user, c.oid, 'select')) then 'warn' end as level,
+       case when u.underway or c.relrowsecurity or c.tenant_column is null or not has_any_column_privilege(current_user, c.oid, 'select')
+            then 'warn' end as level,
        concat(case when c.tenant_column is not null then format('it has the column %I', c.tenant_column) else format('it refers to %s', c.refers_to) end,
-         ' but is in no mode',
-         case when not c.relrowsecurity and has_any_column_privilege(current_user, c.oid, 'select') then format(': %I reads the rows of every tenant', current_user) end) as detail,
-       format('tenantry protect %I.%I, or suppress this finding with the reason why all tenants share it', c.nspname, c.relname) as fix,
+         case when u.underway then ' and is in no mode yet: the adoption that is open brings it there' else ' but is in no mode' end,
+         case when not c.relrowsecurity and has_any_column_privilege(current_user, c.oid, 'select')
+              then format('%s %I reads the rows of every tenant', case when u.underway then '; until then' else ':' end, current_user) end) as detail,
+       case when u.underway then 'tenantry adopt run'
+            else format('tenantry protect %I.%I, or suppress this finding with the reason why all tenants share it', c.nspname, c.relname) end as fix,
        null::text as statement,
        format('%I.%I', c.nspname, c.relname) as key
 from candidate c
+cross join lateral (select format('%I.%I', c.nspname, c.relname) in (select a from tenantry.adoption_underway() a) as underway) u
 where (c.tenant_column is not null or c.refers_to is not null)
   -- a plan that a person committed says that all tenants share it
   and format('%I.%I', c.nspname, c.relname) not in (select s from tenantry.adoption_shared() s)

@@ -13,6 +13,7 @@ drop table tenantry.legacy_logins;
 drop function tenantry.write_legacy_tenant();
 drop function tenantry.adoption_quarantine();
 drop function tenantry.adoption_shared();
+drop function tenantry.adoption_underway();
 drop function tenantry.adoption_drift();
 drop table tenantry.adoption_accepted;
 drop function tenantry.adopt_organization(text, text);

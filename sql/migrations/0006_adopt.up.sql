@@ -304,6 +304,16 @@ comment on function tenantry.adoption_shared() is 'Tables that the open adoption
 revoke all on function tenantry.adoption_shared() from public;
 grant execute on function tenantry.adoption_shared() to tenantry_app, tenantry_operator;
 
+-- Tables that the open adoption has yet to bring into a mode: those whose rows are copied per tenant come last. SECURITY DEFINER as above.
+create function tenantry.adoption_underway() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select distinct s.table_name from tenantry.adoption_runs r join tenantry.adoption_steps s on s.run_id = r.id
+  where r.status = 'open' and s.table_name is not null and s.id like '%/mode' and s.status <> 'done'
+$$;
+comment on function tenantry.adoption_underway() is 'Tables that the open adoption has not brought to their last mode yet.';
+revoke all on function tenantry.adoption_underway() from public;
+grant execute on function tenantry.adoption_underway() to tenantry_app, tenantry_operator;
+
 -- Rows that decisions of the open adoption leave without a tenant: only operators see them. By the index that leads with the column.
 create function tenantry.adoption_quarantine() returns table (table_name text, waiting bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -55,8 +55,9 @@ export async function selectTables(db: Queryable, schema: string): Promise<Table
                   from pg_inherits i join pg_class p on p.oid = i.inhparent join pg_namespace pn on pn.oid = p.relnamespace
                   where i.inhrelid = c.oid order by 1) as inherits,
             pg_get_userbyid(c.relowner)::text as owner,
+            -- what ANALYZE says of a partitioned table is the sum of its partitions: not once more
             (select case when bool_or(l.reltuples < 0) then -1 else coalesce(sum(l.reltuples), 0) end
-             from pg_class l where l.oid = c.oid or (c.relkind = 'p' and l.oid in (select relid from pg_partition_tree(c.oid) where isleaf)))::float8 as rows,
+             from pg_class l where l.oid in (select relid from pg_partition_tree(c.oid) where isleaf) or (c.relkind = 'r' and l.oid = c.oid))::float8 as rows,
             (select coalesce(sum(pg_total_relation_size(l.oid)), 0)
              from pg_class l where l.oid = c.oid or (c.relkind = 'p' and l.oid in (select relid from pg_partition_tree(c.oid) where isleaf)))::float8 as bytes,
             (select count(*) from pg_index x where x.indrelid = c.oid)::int as indexes,

@@ -1,5 +1,7 @@
+import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { dumpSchema } from '../../../src/adopt/index.ts';
+import { createDoctor } from '../../../src/isolation/doctor/index.ts';
 import { answer, contents, createSubject, type Subject, tenantsOf } from '../support/subject.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
@@ -83,6 +85,16 @@ describe('E2: rows that several tenants use', () => {
     expect(await db.query('select id, street, changed from addresses order by id')).toHaveLength(5);
     expect(await db.query(`select 1 from tenantry.adoption_duplicates`)).toEqual([]);
     expect(await adopt.verify()).toEqual([]);
+    // what waits for its copies is no error of anybody's: the adoption brings it into its mode
+    const app = new pg.Pool({ connectionString: db.appUrl, max: 2 });
+    const { findings } = await createDoctor({ app, admin: db.admin }).run();
+    await app.end();
+    expect(
+      findings.flatMap(({ code, key, level, fix }) => (code === 'TD039' ? [[key, level, fix]] : [])).toSorted(),
+    ).toEqual([
+      ['TD039:public.addresses', 'warn', 'tenantry adopt run'],
+      ['TD039:public.towns', 'warn', 'tenantry adopt run'],
+    ]);
     // and writes: a new customer of the third shop takes an address of the first, an address is new and used later
     await db.query(`insert into customers (id, shop_id, address_id) values (32, 3, 1)`);
     await db.query(`insert into addresses (id, town_id, street) values (6, 2, 'new')`);

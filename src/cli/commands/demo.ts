@@ -1,11 +1,10 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import pg from 'pg';
 import { createAdopt, describeConflict } from '../../adopt/index.ts';
 import type { Command, CommandInput } from '../command.ts';
 import { count, createNarrator } from '../demo/narrator.ts';
 import { buildShop, openStage } from '../demo/prepare.ts';
 import { type StoryNumbers, tellStory } from '../demo/story.ts';
+import { writeEnvironmentFile } from '../environment-file.ts';
 
 export const demoCommand: Command = {
   name: 'demo',
@@ -75,12 +74,7 @@ function conclude({ terminal }: CommandInput, numbers: StoryNumbers): void {
 }
 
 async function keep({ terminal }: CommandInput, database: Awaited<ReturnType<typeof openStage>>): Promise<void> {
-  const file = join(database.server.folder, 'demo.env');
-  await writeFile(
-    file,
-    `DATABASE_URL=${database.appUrl}\nTENANTRY_ADMIN_URL=${database.adminUrl}\nTENANTRY_OPERATOR_URL=${database.operatorUrl}\n`,
-    { mode: 0o600 },
-  );
+  const file = await writeEnvironmentFile(database.server.folder, 'demo.env', database);
   terminal.line();
   terminal.line(`The server keeps running on 127.0.0.1:${database.server.port}. Its URLs are in ${file}:`);
   terminal.line(`   set -a; . ${file}; set +a`);

@@ -3,6 +3,7 @@ import { adoptCommands } from './adopt/index.ts';
 import { auditCommands } from './audit/index.ts';
 import { invoiceCommands } from './billing/invoices.ts';
 import { planCommands } from './billing/plans.ts';
+import { databaseCommand } from './database.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
@@ -23,6 +24,7 @@ import { webhookCommands } from './webhooks/index.ts';
 /** Every command, in the order of the help page. */
 export const commands: readonly Command[] = [
   initCommand,
+  databaseCommand,
   ...migrateCommands,
   seedCommand,
   ...organizationCommands,

@@ -17,10 +17,12 @@ export default defineConfig({
 });
 `;
 
-const exampleText = `// Run: node tenantry.example.mjs  (with DATABASE_URL set to the application's login)
-import { createPool, withTenant } from 'tenantry';
+const exampleText = `// Run: node tenantry.example.mjs [TENANT]
+import { createPool, openEmbedded, withTenant } from 'tenantry';
 
-const pool = createPool({ connectionString: process.env.DATABASE_URL });
+// DATABASE_URL is the application's login; without it, the database that Tenantry keeps in .tenantry/
+const embedded = process.env.DATABASE_URL ? undefined : await openEmbedded();
+const pool = createPool({ connectionString: process.env.DATABASE_URL ?? embedded?.appUrl });
 const tenantId = process.argv[2] ?? '00000000-0000-7000-8000-000000000000';
 
 await withTenant({ tenantId }, async () => {
@@ -28,6 +30,7 @@ await withTenant({ tenantId }, async () => {
   console.log(rows); // whatever runs in here sees this tenant's rows and no others
 });
 await pool.end();
+await embedded?.server.stop();
 `;
 
 export const initCommand: Command = {

@@ -1,0 +1,16 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DatabaseUrls } from '../database/open.ts';
+
+/** Writes the URLs of an embedded database for shells and applications; only their owner may read them. */
+export async function writeEnvironmentFile(folder: string, name: string, urls: DatabaseUrls): Promise<string> {
+  const file = join(folder, name);
+  await mkdir(folder, { recursive: true });
+  const lines = [
+    `DATABASE_URL=${urls.appUrl}`,
+    `TENANTRY_ADMIN_URL=${urls.adminUrl}`,
+    ...(urls.operatorUrl === undefined ? [] : [`TENANTRY_OPERATOR_URL=${urls.operatorUrl}`]),
+  ];
+  await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+  return file;
+}

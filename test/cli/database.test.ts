@@ -1,0 +1,77 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import pg from 'pg';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCommandLine } from '../../src/cli/run.ts';
+import { tenantry } from '../support/command-line.ts';
+
+describe('tenantry database', () => {
+  const before = { ...process.env };
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'tenantry-database-command-'));
+    for (const name of ['DATABASE_URL', 'TENANTRY_ADMIN_URL', 'TENANTRY_OPERATOR_URL']) delete process.env[name];
+  });
+  afterEach(() => {
+    process.env = before;
+    const moved = join(folder, 'data', 'moved-to');
+    if (existsSync(moved)) rmSync(readFileSync(moved, 'utf8').trim(), { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const configuration = (text: string): string => {
+    const file = join(folder, 'tenantry.config.mjs');
+    writeFileSync(file, `export default ${text};\n`);
+    return file;
+  };
+
+  it('keeps the embedded server running with its URLs in a private file, until a signal', async () => {
+    const data = join(folder, 'data');
+    const config = configuration(JSON.stringify({ embedded: { folder: data } }));
+    let said = '';
+    const out = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        said += chunk.toString();
+        done();
+      },
+    }) as unknown as NodeJS.WriteStream;
+    const ended = runCommandLine(['database', '--config', config], { out, err: out });
+    while (!said.includes('psql')) await new Promise((done) => setTimeout(done, 20));
+    const file = join(data, 'database.env');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const urls = new Map(
+      readFileSync(file, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line): [string, string] => {
+          const at = line.indexOf('=');
+          return [line.slice(0, at), line.slice(at + 1)];
+        }),
+    );
+    for (const [name, login] of [
+      ['DATABASE_URL', 'app'],
+      ['TENANTRY_ADMIN_URL', 'tenantry_admin'],
+      ['TENANTRY_OPERATOR_URL', 'operator'],
+    ] as const) {
+      const client = new pg.Client({ connectionString: urls.get(name) });
+      await client.connect();
+      expect((await client.query<{ login: string }>('select current_user::text as login')).rows).toEqual([{ login }]);
+      await client.end();
+    }
+    expect(said).not.toContain(new URL(urls.get('DATABASE_URL') ?? '').password);
+    process.emit('SIGTERM');
+    expect(await ended).toBe(0);
+    expect(existsSync(file)).toBe(false);
+    const client = new pg.Client({ connectionString: urls.get('DATABASE_URL') });
+    await expect(client.connect()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
+  it('says that another database is configured, and starts nothing', async () => {
+    const config = configuration(JSON.stringify({ databaseUrl: 'postgresql://web@127.0.0.1:1/app' }));
+    const { code, err } = await tenantry(['database', '--config', config]);
+    expect(code).toBe(2);
+    expect(err).toContain('A database is configured already');
+    expect(err).toContain('DATABASE_URL');
+  });
+});

@@ -1,14 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Cost, measureCost, type ShopCopy } from './adopt.shops.ts';
 
-// Django is the best known of the tools with a batched backfill that a registry installs here: RunPython in a migration that is not
+// Django is the best known of the tools with a batched backfill that a registry has: RunPython in a migration that is not
 // atomic, as its documentation writes it ("How to create database migrations", Non-atomic migrations): batches of 1,000, row.save().
-
-// compiled, this file is in bench/dist/bench
-const packages = join(fileURLToPath(new URL('../..', import.meta.url)), 'node_modules', '.python');
 
 /** Seconds after which it stops: the rate of a row does not hang on how many there are. */
 const limit = 30;
@@ -69,54 +63,35 @@ export interface DjangoCost extends Cost {
   readonly version: string;
 }
 
-/** @returns undefined, with a line that says why, where it cannot be installed */
+/** @returns undefined, with a line that says why, where it is not installed */
 export async function djangoBackfill(copy: ShopCopy, url: string): Promise<DjangoCost | undefined> {
-  const version = installDjango();
-  if (version === undefined) return undefined;
+  const found = findDjango();
+  if (found === undefined) {
+    console.log('\nDjango is not measured: apt-get install python3-django python3-psycopg2, or the same by pip.');
+    return undefined;
+  }
   await copy.admin.query(
     'update orders t set tenant_id = p.tenant_id from customers c, shops p where c.id = t.customer_id and p.id = c.shop_id',
   );
-  const cost = await measureCost(copy, async () => Number(await python(script, url)));
-  return { ...cost, version };
+  const cost = await measureCost(copy, async () => Number(await python(found.program, script, url)));
+  return { ...cost, version: found.version };
 }
 
-function installDjango(): string | undefined {
-  const quiet = { encoding: 'utf8', timeout: 120_000 } as const;
-  if (!existsSync(join(packages, 'django'))) {
-    mkdirSync(packages, { recursive: true });
-    const done = spawnSync(
-      'python3',
-      [
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--disable-pip-version-check',
-        '--target',
-        packages,
-        'django',
-        'psycopg2-binary',
-      ],
-      quiet,
-    );
-    if (done.status !== 0) {
-      console.log('\nDjango is not measured: python3 -m pip install django psycopg2-binary did not work here.');
-      return undefined;
-    }
-  }
-  const found = spawnSync('python3', ['-c', 'import django; print(django.__version__)'], {
-    ...quiet,
-    env: { ...process.env, PYTHONPATH: packages },
-  });
-  return found.status === 0 ? found.stdout.trim() : undefined;
-}
-
-function python(code: string, ...values: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('python3', ['-c', code, ...values], {
-      env: { ...process.env, PYTHONPATH: packages },
-      stdio: ['ignore', 'pipe', 'pipe'],
+/** The first Python that has Django and its driver. */
+function findDjango(): { program: string; version: string } | undefined {
+  for (const program of ['python3', '/usr/bin/python3']) {
+    const found = spawnSync(program, ['-c', 'import django, psycopg2; print(django.__version__)'], {
+      encoding: 'utf8',
+      timeout: 20_000,
     });
+    if (found.status === 0) return { program, version: found.stdout.trim() };
+  }
+  return undefined;
+}
+
+function python(program: string, code: string, ...values: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, ['-c', code, ...values], { stdio: ['ignore', 'pipe', 'pipe'] });
     let [output, errors] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString();

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createSampleShop } from '../src/adopt/sample/index.ts';
@@ -21,6 +22,8 @@ export interface ShopCopy {
   readonly adminUrl: string;
   /** A superuser in this database: sees every session. */
   readonly superuser: pg.Pool;
+  /** Seconds of processor time of the server, with all that it has run. */
+  processor(): number;
   drop(): Promise<void>;
 }
 
@@ -83,6 +86,7 @@ export async function createShopTemplate(server: BenchServer, rows: number): Pro
         superuser: new pg.Pool({ connectionString: at(server.superuserUrl, name), max: 2 }),
         shopUrl: loginUrl(name),
         adminUrl: at(server.adminUrl, name),
+        processor: () => (server.pid === undefined ? Number.NaN : processorTime(server.pid)),
       };
       // dropping the database ends what is left of them
       for (const pool of [copy.admin, copy.superuser]) pool.on('error', () => {});
@@ -102,27 +106,51 @@ export async function createShopTemplate(server: BenchServer, rows: number): Pro
   };
 }
 
+/** Works on a copy of the shop, and drops it. */
+export async function ofCopy<T>(template: ShopTemplate, work: (copy: ShopCopy) => Promise<T>): Promise<T> {
+  const copy = await template.copy();
+  try {
+    return await work(copy);
+  } finally {
+    await copy.drop();
+  }
+}
+
+/** Another migrated database of the server, without a shop as yet. Before the first one is made. */
+export async function another(server: BenchServer): Promise<BenchServer> {
+  const first = new URL(server.adminUrl).pathname.slice(1);
+  const client = new pg.Client({ connectionString: at(server.adminUrl, 'postgres') });
+  await client.connect();
+  await client.query(`create database ${first}_live template ${first}`);
+  await client.end();
+  return { ...server, adminUrl: at(server.adminUrl, `${first}_live`) };
+}
+
 export interface Cost {
   readonly seconds: number;
   readonly rows: number;
   readonly walBytes: number;
   readonly diskBytes: number;
+  /** Seconds of the server's processor time: what else the machine does changes it less than the time by the clock. */
+  readonly processor: number;
   /** Images of whole pages in the log: one for each page that is changed first after a checkpoint. */
   readonly pageImages: number;
 }
 
 /** What `work` took, wrote to the write-ahead log and left on the disk. Starts behind a checkpoint, so that full-page images fall on all alike. */
-export async function measureCost({ superuser }: ShopCopy, work: () => Promise<number>): Promise<Cost> {
-  const look = async (): Promise<{ lsn: number; bytes: number; images: number }> => {
+export async function measureCost(copy: ShopCopy, work: () => Promise<number>): Promise<Cost> {
+  const { superuser } = copy;
+  const look = async (): Promise<{ lsn: number; bytes: number; images: number; processor: number }> => {
     const { rows } = await superuser.query<{ lsn: number; bytes: number; images: number }>(
       `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 as lsn, (select w.wal_fpi from pg_stat_wal w)::float8 as images,
               sum(pg_total_relation_size(c.oid))::float8 as bytes
        from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace`,
     );
-    return rows[0] ?? { lsn: 0, bytes: 0, images: 0 };
+    return { ...(rows[0] ?? { lsn: 0, bytes: 0, images: 0 }), processor: copy.processor() };
   };
   await superuser.query('checkpoint');
   const before = await look();
+  const processor = copy.processor();
   const started = performance.now();
   const rows = await work();
   const seconds = (performance.now() - started) / 1000;
@@ -134,6 +162,7 @@ export async function measureCost({ superuser }: ShopCopy, work: () => Promise<n
     rows,
     walBytes: after.lsn - before.lsn,
     diskBytes: after.bytes - before.bytes,
+    processor: after.processor - processor,
     pageImages: after.images - before.images,
   };
 }
@@ -164,4 +193,25 @@ export async function countWrong({ superuser }: ShopCopy): Promise<{ table: stri
     if (count !== 0) wrong.push({ table, rows: count });
   }
   return wrong;
+}
+
+/** Of the server's processes that live and of those that have ended, by /proc. */
+function processorTime(postmaster: number): number {
+  let ticks = 0;
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+      const fields = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number);
+      const own = Number(entry) === postmaster;
+      if (!own && fields[1] !== postmaster) continue;
+      for (const field of own ? [11, 12, 13, 14] : [11, 12]) ticks += fields[field] ?? 0;
+    } catch {
+      // the process has ended
+    }
+  }
+  return ticks / 100;
 }

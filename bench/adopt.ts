@@ -1,253 +1,161 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type AdoptEvent, createAdopt, type RunOptions } from '../src/adopt/index.ts';
-import { type LatencyStats, startWorkload } from '../src/adopt/sample/index.ts';
-import { type DjangoCost, djangoBackfill } from './adopt.django.ts';
-import { keysetBatches, plainUpdate, prepareByHand } from './adopt.rivals.ts';
-import {
-  type Cost,
-  countWrong,
-  createShopTemplate,
-  measureCost,
-  type ShopCopy,
-  type ShopTemplate,
-} from './adopt.shops.ts';
-import { watchLocks } from './adopt.watch.ts';
-import { type BenchOptions, benchOptions, benchServer, finish, machine, printTable } from './frame.ts';
+import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import { byDjango, byHand, constant, megabytes, ours, idleTable, rate } from './adopt.idle.ts';
+import { describeLoaded, loadedTable, underLoad } from './adopt.load.ts';
+import { keysetBatches, plainUpdate } from './adopt.rivals.ts';
+import { another, type Cost, createShopTemplate, type ShopTemplate } from './adopt.shops.ts';
+import type { Table } from './adopt.table.ts';
+import { type BenchOptions, type BenchServer, benchServer, finish, machine, printTable } from './frame.ts';
 
 // A shop of ten million rows is brought under tenancy: idle beside what people do by hand, and while its application works.
 // pgroll, reshape and online_migrations are Go, Rust and Ruby programs that no registry here has; Django is there.
 
-async function ofCopy<T>(template: ShopTemplate, work: (copy: ShopCopy) => Promise<T>): Promise<T> {
-  const copy = await template.copy();
-  try {
-    return await work(copy);
-  } finally {
-    await copy.drop();
+const help = `npm run bench -- adopt [options]
+
+A shop of 10,000,000 rows in 12 tables gets its tenant column: idle, beside one UPDATE per table, plain keyset batches of
+10,000 and Django; to one constant organization; and on the whole way to shadow while the shop's application works.
+
+  --quick          500,000 rows, the live run on 100,000, without Django; about a minute
+  --rows N         another number of rows
+  --parts LIST     of idle, constant, load; all of them by default
+  --max-wal SIZE   max_wal_size of the server, as 4GB; otherwise PostgreSQL's own default
+  --json FILE      keeps the results
+  --help           this
+
+It ends in lines name: value
+  failed            statements of the application that failed or lost their connection (goal 0)
+  lost              its rows that were lost, and tables with wrongly assigned ones (goal 0)
+  constant_seconds  the way to verify with one constant organization (goal below 1)
+  lock_wait_ms      longest wait of the application for a lock of Tenantry's (goal below 100)
+  p99               of its statements, while Tenantry works over before (goal at most 1.5)
+  keyset, wal       rows per second and bytes of log beside keyset batches, idle (goals at least 2, at most 0.5)
+`;
+
+const allParts = ['idle', 'constant', 'load'] as const;
+type Part = (typeof allParts)[number];
+
+const lastLines = ['failed', 'lost', 'constant_seconds', 'lock_wait_ms', 'p99', 'keyset', 'wal'];
+
+interface AdoptBench extends BenchOptions {
+  readonly rows: number;
+  readonly parts: readonly Part[];
+  readonly maxWal: string;
+}
+
+function readOptions(): AdoptBench {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      rows: { type: 'string' },
+      parts: { type: 'string' },
+      'max-wal': { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(help);
+    process.exit(0);
   }
+  const rows = Number(values.rows ?? (values.quick ? 500_000 : 10_000_000));
+  const parts = allParts.filter((part) => (values.parts?.split(',') ?? allParts).includes(part));
+  // How far checkpoints are apart decides how many images of whole pages are in the log, of all that is measured alike. PostgreSQL's
+  // default is what a server has whose owner chose nothing; four times that, as larger servers have, is a matter of --max-wal.
+  const maxWal = values['max-wal'] ?? '1GB';
+  return { quick: values.quick, json: values.json, rows, parts, maxWal };
 }
 
-/** Our backfill with its triggers in place, as it would run beside an application. */
-const ours = (template: ShopTemplate, options: RunOptions): Promise<Cost> =>
-  ofCopy(template, async (copy) => {
-    const adopt = createAdopt({ adminPool: copy.admin });
-    const { plan } = await adopt.plan({ root: 'public.shops' });
-    await adopt.run(plan, { to: 'expand' });
-    const root = (await adopt.status())?.phases.find(({ phase }) => phase === 'expand')?.rows ?? 0;
-    const cost = await measureCost(
-      copy,
-      async () => (await adopt.run(null, { ...options, to: 'backfill' })).rows - root,
-    );
-    const wrong = await countWrong(copy);
-    if (wrong.length > 0) throw new Error(`rows of another tenant: ${JSON.stringify(wrong)}`);
-    return cost;
-  });
+const count = (value: number): string => Math.round(value).toLocaleString('en-US');
 
-const byHand = (template: ShopTemplate, fill: typeof plainUpdate): Promise<Cost> =>
-  ofCopy(template, async (copy) => {
-    await prepareByHand(copy.admin);
-    return measureCost(copy, () => fill(copy.admin));
-  });
-
-const byDjango = (template: ShopTemplate): Promise<DjangoCost | undefined> =>
-  ofCopy(template, async (copy) => {
-    await prepareByHand(copy.admin);
-    return djangoBackfill(copy, copy.adminUrl);
-  });
-
-/** Every row to one organization: nothing is rewritten. */
-const constant = (template: ShopTemplate): Promise<number> =>
-  ofCopy(template, async (copy) => {
-    const adopt = createAdopt({ adminPool: copy.admin });
-    const { plan } = await adopt.plan({ constant: 'System Tenant' });
-    const { seconds } = await adopt.run(plan, { to: 'verify' });
-    return seconds;
-  });
-
-interface Loaded {
-  readonly before: LatencyStats;
-  readonly during: LatencyStats;
-  readonly phases: readonly (LatencyStats & { readonly phase: string; readonly seconds: number })[];
-  readonly failed: number;
-  readonly errors: readonly string[];
-  readonly disconnected: number;
-  readonly preparedAgain: number;
-  readonly lost: number;
-  readonly wrong: readonly { readonly table: string; readonly rows: number }[];
-  readonly lockWait: { readonly behindTenantry: number; readonly behindAnybody: number; readonly what: string };
-  readonly backfillRows: number;
-  readonly backfillSeconds: number;
-  readonly seconds: number;
-}
-
-/** The whole way to shadow while the old application works, knowing nothing of it. */
-const underLoad = (template: ShopTemplate, quick: boolean): Promise<Loaded> =>
-  ofCopy(template, async (copy) => {
-    const errors: string[] = [];
-    const workload = await startWorkload(copy.shopUrl, {
-      clients: 4,
-      pause: 8,
-      heavy: true,
-      nightlyEvery: quick ? 100 : 1000,
-      onError: (error, operation) => errors.push(`${operation}: ${String(error)}`),
-    });
-    await sleep(quick ? 1000 : 10_000);
-    const calm = workload.measure();
-    await sleep(quick ? 5000 : 60_000);
-    const before = calm.read();
-    const adopt = createAdopt({ adminPool: copy.admin });
-    const { plan } = await adopt.plan({ root: 'public.shops' });
-    const locks = watchLocks(copy.superuser, 'sample shop');
-    const all = workload.measure();
-    const phases: Loaded['phases'][number][] = [];
-    let phase = 'preflight';
-    let stretch = workload.measure();
-    let began = performance.now();
-    const next = (to: string): void => {
-      phases.push({ phase, seconds: (performance.now() - began) / 1000, ...stretch.read() });
-      [phase, stretch, began] = [to, workload.measure(), performance.now()];
-    };
-    const onEvent = (event: AdoptEvent): void => {
-      if (event.type === 'phase') next(event.phase);
-    };
-    const started = performance.now();
-    await adopt.run(plan, { to: 'tighten', onEvent });
-    next('release');
-    // the release that preflight asks for: PostgreSQL takes no COPY into a table with policies
-    workload.stageCopies(true);
-    await sleep(200);
-    const { rows } = await adopt.run(null, { to: 'shadow', onEvent });
-    const seconds = (performance.now() - started) / 1000;
-    next('');
-    const during = all.read();
-    const lockWait = await locks.stop();
-    const stats = await workload.stop();
-    const backfill = phases.find((one) => one.phase === 'backfill');
-    return {
-      before,
-      during,
-      phases: phases.filter((one) => one.phase !== 'release'),
-      failed: stats.failed,
-      errors: errors.slice(0, 5),
-      disconnected: stats.disconnected,
-      preparedAgain: stats.preparedAgain,
-      lost: await workload.countLost(copy.superuser),
-      wrong: await countWrong(copy),
-      lockWait,
-      backfillRows: rows,
-      backfillSeconds: backfill?.seconds ?? 0,
-      seconds,
-    };
-  });
-
-const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6).toLocaleString('en-US')} MB`;
-const rate = ({ rows, seconds }: Cost): number => rows / seconds;
-
-function printIdle(costs: Readonly<Record<string, Cost>>): void {
-  printTable(
-    'idle: the tenant of every row',
-    ['', 'rows/s', 'seconds', 'WAL', 'bytes of WAL a row', 'page images', 'disk growth'],
-    Object.entries(costs).map(([name, cost]) => [
-      name,
-      rate(cost),
-      cost.seconds.toFixed(1),
-      megabytes(cost.walBytes),
-      cost.walBytes / cost.rows,
-      cost.pageImages,
-      megabytes(cost.diskBytes),
-    ]),
-  );
-}
-
-function printLoaded(loaded: Loaded): void {
-  const { before, during, lockWait } = loaded;
-  printTable(
-    'the application’s statements, in milliseconds',
-    ['', 'statements', 'seconds', 'p50', 'p99', 'slowest', ''],
-    [
-      ['before', before.statements, '', before.p50, before.p99, before.slowest, before.slowestOperation],
-      ...loaded.phases.map((one) => [
-        one.phase,
-        one.statements,
-        one.seconds.toFixed(1),
-        one.p50,
-        one.p99,
-        one.slowest,
-        one.slowestOperation,
-      ]),
-      [
-        'during all of it',
-        during.statements,
-        loaded.seconds.toFixed(1),
-        during.p50,
-        during.p99,
-        during.slowest,
-        during.slowestOperation,
-      ],
-    ],
-  );
-  console.log(
-    `\nunder load: ${Math.round(loaded.backfillRows / loaded.backfillSeconds).toLocaleString('en-US')} rows/s; failed statements ${loaded.failed}, ` +
-      `disconnected ${loaded.disconnected}, prepared again ${loaded.preparedAgain}, lost rows ${loaded.lost}, ` +
-      `wrong rows ${loaded.wrong.reduce((sum, { rows }) => sum + Math.abs(rows), 0)}, ` +
-      `longest wait for a lock of Tenantry's ${Math.round(lockWait.behindTenantry)} ms${lockWait.what === '' ? '' : ` (${lockWait.what})`}, of anybody's ${Math.round(lockWait.behindAnybody)} ms`,
-  );
-  for (const error of loaded.errors) console.log(`  failed: ${error}`);
-  for (const { table, rows } of loaded.wrong) console.log(`  wrong: ${table} ${rows}`);
-}
-
-async function main(options: BenchOptions): Promise<void> {
-  const wanted = Number(process.env['ROWS'] ?? (options.quick ? 500_000 : 10_000_000));
-  // The server's own default for ten million rows, and less for less: as many checkpoints per row, for all that is measured.
-  const log = Math.max(64, Math.round((1024 * wanted) / 10_000_000));
+async function main(options: AdoptBench): Promise<void> {
+  const { quick, parts } = options;
+  const loadBefore = loadavg()
+    .map((value) => value.toFixed(1))
+    .join(' ');
   const server = await benchServer({
     max_connections: '60',
-    shared_buffers: options.quick ? '512MB' : '2GB',
-    max_wal_size: `${log}MB`,
-    min_wal_size: '32MB',
+    shared_buffers: quick ? '512MB' : '2GB',
+    max_wal_size: options.maxWal,
     log_checkpoints: 'off',
   });
   try {
     const started = performance.now();
-    const template = await createShopTemplate(server, wanted / 1.2);
-    console.log(
-      `${template.rows.toLocaleString('en-US')} rows in ${Object.keys(template.byTable).length} tables, ${megabytes(template.bytes)}, made in ${Math.round((performance.now() - started) / 1000)} s`,
-    );
+    const lines: Record<string, number> = {};
     const costs: Record<string, Cost> = {};
-    if (!options.quick) costs['one UPDATE per table'] = await byHand(template, plainUpdate);
-    costs['keyset batches of 10,000'] = await byHand(template, keysetBatches);
-    costs['Tenantry'] = await ours(template, {});
-    if (!options.quick) costs['Tenantry, one table at a time'] = await ours(template, { parallel: 1 });
-    const django = options.quick ? undefined : await byDjango(template);
-    if (django !== undefined) costs[`Django ${django.version}, payments for half a minute`] = django;
-    printIdle(costs);
-    const constantSeconds = await constant(template);
-    console.log(`\nconstant tenant: ${constantSeconds.toFixed(2)} s for ${template.rows.toLocaleString('en-US')} rows`);
-    const loaded = await underLoad(template, options.quick);
-    printLoaded(loaded);
-    const described = machine(server);
+    const tables: Table[] = [];
+    const notes: string[] = [];
+    const show = (table: Table): void => {
+      tables.push(table);
+      printTable(table.title, table.header, table.rows);
+    };
+    const tell = (note: string): void => {
+      notes.push(note);
+      console.log(`\n${note}`);
+    };
+    const make = async (where: BenchServer, rows: number): Promise<ShopTemplate> => {
+      const before = performance.now();
+      const template = await createShopTemplate(where, rows / 1.2);
+      tell(
+        `${count(template.rows)} rows in ${Object.keys(template.byTable).length} tables, ${megabytes(template.bytes)}, made in ${Math.round((performance.now() - before) / 1000)} s`,
+      );
+      return template;
+    };
+    // a long run that is stopped has kept what it had measured
+    const keep = (): void => {
+      if (options.json === undefined) return;
+      const described = { ...machine(server), 'load before': loadBefore, max_wal_size: options.maxWal };
+      writeFileSync(`${options.json}.part`, JSON.stringify({ described, lines, costs, tables, notes }, undefined, 2));
+    };
+    // the live run gives way to the application: all rows of a quick one would take longer than everything else
+    const live = quick && parts.length > 1 ? await another(server) : undefined;
+    const template = await make(server, options.rows);
+    if (parts.includes('load')) {
+      const loaded = await underLoad(live === undefined ? template : await make(live, options.rows / 5), quick);
+      show(loadedTable(loaded));
+      describeLoaded(loaded).forEach(tell);
+      lines['failed'] = loaded.failed + loaded.disconnected;
+      lines['lost'] = loaded.lost + loaded.wrong.length;
+      lines['lock_wait_ms'] = loaded.lockWait.behindTenantry;
+      lines['p99'] = loaded.during.p99 / loaded.before.p99;
+      keep();
+    }
+    if (parts.includes('constant')) {
+      const seconds = await constant(template);
+      tell(`constant tenant: ${seconds.toFixed(2)} s for ${count(template.rows)} rows`);
+      lines['constant_seconds'] = seconds;
+      keep();
+    }
+    if (parts.includes('idle')) {
+      const measured = (name: string, cost: Cost): Cost => {
+        console.error(`${name}: ${count(rate(cost))} rows/s`);
+        costs[name] = cost;
+        keep();
+        return cost;
+      };
+      const keyset = measured('keyset batches of 10,000', await byHand(template, keysetBatches));
+      const mine = measured('Tenantry', await ours(template, {}));
+      measured('one UPDATE per table', await byHand(template, plainUpdate));
+      const django = quick ? undefined : await byDjango(template);
+      if (django !== undefined) measured(`Django ${django.version}, payments for half a minute`, django);
+      show(idleTable(costs));
+      lines['keyset'] = rate(mine) / rate(keyset);
+      lines['wal'] = mine.walBytes / mine.rows / (keyset.walBytes / keyset.rows);
+    }
+    const described = { ...machine(server), 'load before': loadBefore, max_wal_size: options.maxWal };
     console.log(
       `\n${Object.entries(described)
         .map(([key, value]) => `${key}: ${value}`)
-        .join(', ')}`,
+        .join(', ')}; ${Math.round((performance.now() - started) / 1000)} s in all`,
     );
-    const mine = costs['Tenantry'];
-    const keyset = costs['keyset batches of 10,000'];
     finish('adopt', options, {
       machine: described,
-      lines: {
-        failed: loaded.failed + loaded.disconnected,
-        lost: loaded.lost + loaded.wrong.length,
-        constant_seconds: constantSeconds,
-        lock_wait_ms: loaded.lockWait.behindTenantry,
-        p99: loaded.during.p99 / loaded.before.p99,
-        keyset: rate(mine) / rate(keyset),
-        wal: mine.walBytes / keyset.walBytes,
-      },
-      results: { rows: template.rows, costs, constantSeconds, loaded },
+      lines: Object.fromEntries(lastLines.flatMap((name) => (name in lines ? [[name, lines[name] ?? 0]] : []))),
+      results: { rows: template.rows, costs, tables, notes },
     });
   } finally {
     await server.stop();
   }
 }
 
-await main(benchOptions());
+await main(readOptions());

@@ -33,6 +33,15 @@ const meanings = {
     limit_1024: '1,024 in flight ÷ the bare transaction with batches of 1,000',
     limit: 'the lesser of the two (goal 0.7)',
   },
+  adopt: {
+    failed: 'statements of the working application that failed or lost their connection (goal 0)',
+    lost: 'its rows that were lost, and tables with wrongly assigned rows (goal 0)',
+    constant_seconds: 'from nothing to verified with one constant organization, in seconds (goal below 1)',
+    lock_wait_ms: "longest wait of the application for a lock of Tenantry's, in milliseconds (goal below 100)",
+    p99: "p99 of the application's statements while Tenantry works ÷ before (goal at most 1.5)",
+    keyset: 'idle: rows per second ÷ those of keyset batches of 10,000 (goal at least 2)',
+    wal: 'idle: bytes of write-ahead log a row ÷ those of keyset batches of 10,000 (goal at most 0.5)',
+  },
   tenants: { flat: 'worst cost at the largest number of organizations ÷ the smallest (1 is flat)' },
 };
 const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(2));
@@ -84,12 +93,20 @@ for (const file of readdirSync(folder)
   .filter((name) => name.endsWith('.json'))
   .sort()) {
   const { bench, at, quick, machine, lines, results } = JSON.parse(readFileSync(folder + file, 'utf8'));
-  page += `\n## ${bench}\n\nMeasured ${at}${quick ? ' with `--quick`' : ''}; ${Object.entries(machine)
+  page += `\n## ${file.slice(0, -'.json'.length)}\n\nMeasured ${at}${quick ? ' with `--quick`' : ''}; ${Object.entries(
+    machine,
+  )
     .map(([name, value]) => `${name} ${value}`)
     .join(', ')}.\n\n`;
   page += '| figure | value | meaning |\n| --- | ---: | --- |\n';
   for (const [name, value] of Object.entries(lines))
     page += `| \`${name}\` | ${number(value)} | ${meanings[bench]?.[name] ?? meanings[bench]?.any ?? ''} |\n`;
+  for (const { title, header, rows } of results?.tables ?? []) {
+    page += `\n### ${title}\n\n| ${header.join(' | ')} |\n| --- |${' ---: |'.repeat(header.length - 1)}\n`;
+    for (const row of rows)
+      page += `| ${row.map((cell) => (typeof cell === 'number' ? number(cell) : cell)).join(' | ')} |\n`;
+  }
+  for (const note of results?.notes ?? []) page += `\n${note}.\n`;
   let index = 0;
   for (const [title, rows] of Object.entries(results ?? {})) {
     if (!isMeasured(rows)) continue;

@@ -9,7 +9,8 @@ export const wholePages: readonly Stripe[] = [{ modulus: 1, mask: 0n }];
 /** Bits of a mask that stay clear of a bigint's sign. */
 const modulus = 63;
 const count = 10;
-const equal = 3;
+/** Stripes in the beginning that are as large as the first. */
+export const equal = 3;
 /** A uuid, and the line pointer that a row gets beside the one that leads to it. */
 const growth = 20;
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 const src = fileURLToPath(new URL('../src', import.meta.url));
 const floors = {
   errors: 0,
+  csv: 0,
   version: 0,
   generated: 0,
   database: 1,

@@ -5,13 +5,5 @@ drop trigger usage_limits on tenantry.subscriptions;
 drop trigger usage_limits on tenantry.subscription_phases;
 drop table tenantry.usage_corrections, tenantry.usage_alerts, tenantry.usage_alert_levels, tenantry.usage_subjects,
   tenantry.usage_key_periods, tenantry.usage_periods, tenantry.usage_events, tenantry.usage_zones, tenantry.usage_accounts, tenantry.metrics;
-do $$
-declare
-  f regprocedure;
-begin
-  for f in select p.oid::regprocedure from pg_proc p where p.pronamespace = (select c.relnamespace from pg_class c where c.oid = 'tenantry.migrations'::regclass)
-    and (p.proname ~ 'usage' or p.proname in ('first_instant', 'period_edges'))
-  loop
-    execute format('drop function %s', f);
-  end loop;
-end $$;
+drop function tenantry.usage_limits_changed(), tenantry.caller_reads_usage(), tenantry.usage_edges(uuid, text, timestamptz),
+  tenantry.period_edges(text, text, timestamptz), tenantry.first_instant(text, timestamp), tenantry.drop_usage(), tenantry.refuse_usage_change();

@@ -207,7 +207,7 @@ begin
       answer := coalesce(nullif(tenantry.count_usage(array[t], array[n], array[p_api_key], array[p_metric],
         array[floor(extract(epoch from limit_take.reserved_at) / 900)::bigint], array[1], p_event,
         array[floor(extract(epoch from limit_take.reserved_at) * 1000 - floor(extract(epoch from limit_take.reserved_at) / 900) * 900000)::integer],
-        array[p_quantity], array[p_end_user::text]), ''), 'c');
+        array[p_quantity], array[p_end_user::text], true), ''), 'c');
       exit when answer <> '!';
       perform tenantry.open_usage(array[t]); -- its day is over, or never began
     end loop;

@@ -1,3 +1,4 @@
+import { csvCell } from '../csv.ts';
 import { TenantryError } from '../errors.ts';
 import type { StoredEntry } from './chain.ts';
 import { type AuditCheckpoint, checkpointSchema, type KeyInput, trustedKeys } from './checkpoint.ts';
@@ -52,13 +53,7 @@ export const csvHeader = columns.join(',');
 /** RFC 4180. A cell that a spreadsheet would run as a formula gets an apostrophe in front: for verifying, take JSON Lines. */
 export function csvLine(entry: StoredEntry): string {
   const values = { ...entry, at: instantOf(entry.atMicros), details: entry.detailsText };
-  return columns
-    .map((column) => {
-      const raw = String(values[column] ?? '');
-      const safe = /^[=+\-@\t\r]/.test(raw) ? `'${raw}` : raw;
-      return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-    })
-    .join(',');
+  return columns.map((column) => csvCell(values[column])).join(',');
 }
 
 export interface VerifyExportOptions {

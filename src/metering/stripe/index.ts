@@ -34,6 +34,17 @@ export interface Pushed {
   readonly failed: readonly { readonly tenantId: string; readonly id: string; readonly error: unknown }[];
 }
 
+/** A day of a metric of which Stripe does not have all. Exact decimals. */
+export interface UnpushedUsage {
+  readonly tenantId: string;
+  readonly metric: string;
+  readonly dayStart: Date;
+  /** What it has for sure. */
+  readonly sent: string;
+  /** What it lacks. Of what was on its way when a run was interrupted, only the next run knows whether it arrived. */
+  readonly missing: string;
+}
+
 export interface StripePush {
   /** Names the customer at Stripe that an organization is; otherwise one is made with its first invoice. */
   linkCustomer(tenantId: string, customer: string): Promise<void>;
@@ -47,6 +58,8 @@ export interface StripePush {
   invoices(tenantId?: string): Promise<Pushed>;
   /** Reports the usage of the last 34 days that Stripe does not have. Only while a subscription is billed, never of a trial. */
   usage(tenantId?: string): Promise<Pushed>;
+  /** What `usage` would report now; nothing is sent. */
+  unpushedUsage(tenantId?: string): Promise<readonly UnpushedUsage[]>;
   /** Decides by hand about usage of a day of which it is not known whether it arrived. @throws TNT_NOT_FOUND */
   settleUsage(day: { tenantId: string; metric: string; dayStart: Date; arrived: boolean }): Promise<void>;
 }
@@ -75,6 +88,9 @@ export function createStripePush(tenantry: TenantryLike, options: StripePushOpti
     if (invoice === null) throw new TenantryError('TNT_NOT_FOUND', 'There is no such invoice.');
     await pushInvoice(kernel, settings, tenantId, invoice);
   };
+  // Stripe takes events of the last 35 days.
+  const daysOf = (kernel: Kernel, tenantId: string | undefined): ReturnType<typeof selectUsageDays> =>
+    selectUsageDays(kernel, tenantId ?? null, Object.keys(meters), new Date(Date.now() - 34 * 24 * 3_600_000));
   return {
     linkCustomer: (tenantId, customer) =>
       cross('link a customer of Stripe', (kernel) => upsertCustomer(kernel, tenantId, customer)),
@@ -100,12 +116,20 @@ export function createStripePush(tenantry: TenantryLike, options: StripePushOpti
           if (after === null) return { pushed, failed };
         }
       }),
+    unpushedUsage: (tenantId) =>
+      cross('look at usage for Stripe', async (kernel) =>
+        (await daysOf(kernel, tenantId)).map(({ tenantId: of, metric, dayStart, sent, missing }) => ({
+          tenantId: of,
+          metric,
+          dayStart,
+          sent,
+          missing,
+        })),
+      ),
     usage: (tenantId) =>
       cross('push usage to Stripe', async (kernel) => {
         const [pushed, failed]: [Pushed['pushed'][number][], Pushed['failed'][number][]] = [[], []];
-        // Stripe takes events of the last 35 days.
-        const since = new Date(Date.now() - 34 * 24 * 3_600_000);
-        for (const day of await selectUsageDays(kernel, tenantId ?? null, Object.keys(meters), since)) {
+        for (const day of await daysOf(kernel, tenantId)) {
           const meter = meters[day.metric];
           if (meter === undefined) continue;
           const id = `${day.metric} ${day.dayStart.toISOString()}`;

@@ -126,6 +126,10 @@ export interface UsageDay {
   readonly dayEnd: Date;
   /** What was used of it while the subscription was billed. */
   readonly value: string;
+  /** What Stripe has of it for sure. */
+  readonly sent: string;
+  /** What it does not have for sure. */
+  readonly missing: string;
 }
 
 export async function selectUsageDays(
@@ -135,7 +139,8 @@ export async function selectUsageDays(
   since: Date,
 ): Promise<UsageDay[]> {
   return kernel.query<UsageDay & Record<string, unknown>>(
-    `select u.tenant_id as "tenantId", c.customer, u.metric, u.period_start as "dayStart", u.period_end as "dayEnd", trim_scale(v.value)::text as value
+    `select u.tenant_id as "tenantId", c.customer, u.metric, u.period_start as "dayStart", u.period_end as "dayEnd", trim_scale(v.value)::text as value,
+       trim_scale(coalesce(x.sent, 0))::text as sent, trim_scale(v.value - coalesce(x.sent, 0))::text as missing
      from tenantry.stripe_customers c
      join lateral (select coalesce(q.trial_ends_at, q.starts_at) as starts_at, q.ends_at from tenantry.subscriptions q
        where q.tenant_id = c.tenant_id order by q.starts_at desc, q.id desc limit 1) s on true

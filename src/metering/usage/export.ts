@@ -1,4 +1,5 @@
 import { bindContext } from '../../context/context.ts';
+import { csvCell } from '../../csv.ts';
 import type { Kernel } from '../../database/kernel.ts';
 import { closeLedgerCursor, fetchLedger, type LedgerRow, openLedgerCursor } from './export-queries.ts';
 
@@ -99,13 +100,6 @@ export async function* exportLines(pages: AsyncIterable<LedgerRow[]>, format: 'j
       )
       .join('');
   }
-}
-
-function csvCell(value: string | number | Date | null): string {
-  const text = value instanceof Date ? value.toISOString() : String(value ?? '');
-  // a spreadsheet runs what begins like a formula: ids, subjects and reasons are people's text, a negative number is none
-  const safe = /^[=+\-@\t\r]/.test(text) && !/^-\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 const withoutNulls = (row: LedgerRow): object =>

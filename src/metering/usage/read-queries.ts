@@ -141,6 +141,8 @@ export async function selectLimit(
 
 export interface UsageAlert extends Record<string, unknown> {
   readonly id: string;
+  /** The namespace whose own limit was reached; null: the organization's. */
+  readonly namespaceId: string | null;
   readonly metric: string;
   readonly period: UsagePeriod;
   readonly periodStart: Date;
@@ -155,7 +157,7 @@ export interface UsageAlert extends Record<string, unknown> {
 
 export async function listAlerts(kernel: Kernel, tenantId: string, limit: number): Promise<UsageAlert[]> {
   return kernel.query<UsageAlert>(
-    `select a.id, a.metric, a.period, a.period_start as "periodStart", a.period_end as "periodEnd", a.level::float8 as level,
+    `select a.id, nullif(a.namespace_id, '00000000-0000-0000-0000-000000000000') as "namespaceId", a.metric, a.period, a.period_start as "periodStart", a.period_end as "periodEnd", a.level::float8 as level,
        a.quantity::float8 as limit, a.value::float8 as value, a.fired_at as "firedAt"
      from tenantry.usage_alerts a where a.tenant_id = $1::uuid order by a.id desc limit $2::int`,
     [tenantId, limit],

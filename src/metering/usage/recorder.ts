@@ -29,6 +29,9 @@ export interface Recorder {
 /** After a duplicate more are likely: a client sends a day again. */
 const carefulFor = 20;
 
+/** Fewer events than this are not divided among the flushes that are free: a transaction costs more than they do. */
+const leastShare = 8;
+
 interface Waiting {
   readonly event: PlacedEvent;
   readonly resolve: (outcome: UsageOutcome) => void;
@@ -61,7 +64,8 @@ export function createRecorder(
   function start(): void {
     scheduled = false;
     if (taken === queue.length) return;
-    const batch = queue.slice(taken, taken + maxBatch);
+    const share = Math.max(leastShare, Math.ceil((queue.length - taken) / (maxFlushes - flushes)));
+    const batch = queue.slice(taken, taken + Math.min(maxBatch, share));
     taken += batch.length;
     if (taken === queue.length) {
       queue = [];

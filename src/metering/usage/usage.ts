@@ -172,7 +172,7 @@ function placeOwn(event: UsageEvent): PlacedEvent {
 }
 
 async function recordOn(on: Kernel, placed: PlacedEvent): Promise<UsageOutcome> {
-  const letter = (await count(on, countArguments([placed]), false)) || 'c';
+  const letter = (await count(on, countArguments([placed]), true)) || 'c';
   if (letter === 'c') return 'counted';
   if (letter === 'd') return 'duplicate';
   throw refusalOf(letter, placed);

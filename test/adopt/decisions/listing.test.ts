@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { csvField } from '../../../src/adopt/decisions/csv.ts';
+import { csvCell } from '../../../src/csv.ts';
 import type { RowFinding } from '../../../src/adopt/index.ts';
 import { tenantry } from '../../support/command-line.ts';
 import { createSubject, type Subject, tenantsOf } from '../support/subject.ts';
@@ -62,7 +62,7 @@ describe('E2: every row that a decision is about', () => {
   test('a CSV field is quoted as RFC 4180 says, and no formula', () => {
     expect(
       [null, '', 'a', 'a,b', 'say "x"', 'two\nlines', ' a', '=1+1', '-5', '-5+1', '@x', '+x', '\tx', '(17)'].map(
-        csvField,
+        csvCell,
       ),
     ).toEqual([
       '',

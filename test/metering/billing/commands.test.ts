@@ -81,4 +81,35 @@ describe('C4: tenantry plans and tenantry invoices', () => {
     expect(JSON.parse(done.out)).toMatchObject({ failed: [] });
     expect((await run('invoices finalize')).out).toBe('0 finalized, 0 failed\n');
   });
+
+  it('C4: tenantry usage push: a dry run sends nothing, and nothing is sent twice', async () => {
+    const { tenantId, as } = await newCustomer(f);
+    const of = `--organization ${tenantId}`;
+    await as(async () => {
+      await f.t.billing.operator.subscribe({
+        plan: 'support-pro',
+        startsAt: new Date(Date.now() - 86_400_000),
+        trialDays: 0,
+      });
+      await f.t.usage.record({ id: 'e', metric: 'conversations', quantity: '2.5' });
+    });
+    await f.db.query(`insert into tenantry.stripe_customers (tenant_id, customer) values ($1, 'cus_1')`, [tenantId]);
+    const key = { STRIPE_SECRET_KEY: 'sk_test_local', STRIPE_API_BASE: `http://127.0.0.1:${stripe.port}` };
+    const meter = '--meter conversations=conversations';
+    expect(await run(`usage push ${of} ${meter}`, { STRIPE_SECRET_KEY: '' })).toMatchObject({ code: 2 });
+    expect(await run(`usage push ${of}`, key)).toMatchObject({ code: 2 });
+    expect(await run(`usage push ${of} --meter Conversations`, key)).toMatchObject({ code: 2 });
+    const sent = () => stripe.requests.filter(({ path }) => path.includes('meter_events')).length;
+    const before = sent();
+    const dry = await run(`usage push ${of} ${meter} --dry-run --json`, key);
+    expect([dry.code, JSON.parse(dry.out)]).toEqual([
+      0,
+      { days: [expect.objectContaining({ tenantId, metric: 'conversations', sent: '0', missing: '2.5' })] },
+    ]);
+    expect(sent()).toBe(before);
+    expect(await run(`usage push ${of} ${meter}`, key)).toMatchObject({ code: 0, out: '1 pushed, 0 failed\n' });
+    expect(await run(`usage push ${meter}`, key)).toMatchObject({ code: 0, out: '0 pushed, 0 failed\n' });
+    expect(sent()).toBe(before + 1);
+    expect((await run(`usage push ${of} ${meter} --dry-run`, key)).out).toContain('0 days to push');
+  });
 });

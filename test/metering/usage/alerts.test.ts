@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { withTenant } from '../../../src/context/index.ts';
 import { counter, newTenant, setLimit, type UsageTenant, usageFixture } from './fixture.ts';
 
 const f = usageFixture({ maxBatch: 7, maxFlushes: 4 });
@@ -95,5 +96,44 @@ describe('C3: alerts, once per organization, metric, period and level', () => {
     await t.as(() => f.usage.record({ id: 'late', metric: 'conversations', quantity: 10, occurredAt: lastMonth }));
     await record(t, 10);
     expect(await emitted(t)).toEqual([90, 90, 100, 100]);
+  });
+
+  it('C3, B8: a namespace tells of its own limit, apart from the organization, and when the limit changes', async () => {
+    const t = await newTenant(f);
+    const [eu, us] = [await t.namespace('eu'), await t.namespace('us')];
+    const limit = (id: string, limits: object) =>
+      f.db.query('update tenantry.namespaces set limits = $2 where id = $1', [id, limits]);
+    await setLimit(f, t.tenantId, 'conversations', 100);
+    await limit(eu, { conversations: 10, conversations_per_day: { limit: 20, hard: false } });
+    const use = (namespaceId: string, quantity: number) =>
+      t.as(() => f.usage.record({ id: randomUUID(), metric: 'conversations', quantity, namespaceId }));
+    const told = async () =>
+      (await t.asAdmin(() => f.usage.alerts()))
+        .map(({ namespaceId, period, level, limit }) => [namespaceId, period, level, limit])
+        .toReversed();
+    await Promise.all(Array.from({ length: 9 }, () => use(eu, 1)));
+    await use(us, 50);
+    expect(await told()).toEqual([[eu, 'month', 90, 10]]);
+    await use(eu, 11);
+    await limit(us, { conversations: 50 });
+    const all = [
+      [eu, 'month', 90, 10],
+      [eu, 'day', 90, 20],
+      [eu, 'day', 100, 20],
+      [eu, 'month', 100, 10],
+      [us, 'month', 90, 50],
+      [us, 'month', 100, 50],
+    ];
+    expect((await told()).toSorted()).toEqual(all.toSorted());
+    await use(us, 20); // 90 of the organization's 100
+    expect((await told()).at(-1)).toEqual([null, 'month', 90, 100]);
+    const sent = await f.db.query<{ namespace: string | null }>(
+      `select payload ->> 'namespaceId' as namespace from tenantry.outbox where tenant_id = $1 and topic = 'usage.alert' order by number`,
+      [t.tenantId],
+    );
+    expect(sent.map(({ namespace }) => namespace).toSorted()).toEqual([...all.map(([id]) => id), null].toSorted());
+    const confined = () =>
+      withTenant({ tenantId: t.tenantId, userId: t.userId, namespaceId: us }, () => f.usage.alerts());
+    expect((await confined()).map(({ namespaceId }) => namespaceId)).toEqual([us, us]);
   });
 });

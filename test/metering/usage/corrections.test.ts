@@ -158,4 +158,44 @@ describe('C3, C4: late and corrected events', () => {
     expect(months.map(({ value }) => value)).toEqual([5, 7]);
     expect(await differences(f, t.tenantId)).toEqual([]);
   });
+
+  it('C8: a correction by a person is in the audit log, once; one by code of the organization is in the ledger alone', async () => {
+    const t = await newTenant(f);
+    await record(t, 'a', '2026-09-10T12:00Z', 5);
+    const amend = () => f.usage.amend({ id: 'fix', eventId: 'a', quantity: '3.25', reason: 'counted twice' });
+    await t.asAdmin(amend);
+    await t.asAdmin(amend);
+    await t.as(() => f.usage.amend({ id: 'fix by code', eventId: 'a', quantity: 4, reason: 'counted anew' }));
+    await t.asAdmin(() => f.usage.retract({ id: 'gone', eventId: 'a', reason: 'a test call' }));
+    const entries = await f.db.query(
+      `select action, actor_principal_id as actor, details from tenantry.audit_log where tenant_id = $1 and action like 'usage.%' order by seq`,
+      [t.tenantId],
+    );
+    expect(entries).toEqual([
+      {
+        action: 'usage.amend',
+        actor: t.userId,
+        details: {
+          id: 'fix',
+          eventId: 'a',
+          metric: 'conversations',
+          before: '5',
+          quantity: '3.25',
+          reason: 'counted twice',
+        },
+      },
+      {
+        action: 'usage.retract',
+        actor: t.userId,
+        details: {
+          id: 'gone',
+          eventId: 'a',
+          metric: 'conversations',
+          before: '4',
+          quantity: null,
+          reason: 'a test call',
+        },
+      },
+    ]);
+  });
 });

@@ -8,9 +8,9 @@ import {
   invoiceHtml,
 } from '../../../metering/billing/index.ts';
 import type { Command, CommandInput } from '../../command.ts';
-import { loadOptional } from '../../optional.ts';
 import { organizationOption } from '../../organization.ts';
 import { asOperator, forOrganization, printInvoice, required } from './shared.ts';
+import { report, withStripe } from './stripe.ts';
 
 const periodOption = {
   period: {
@@ -93,20 +93,6 @@ async function finalizeOne(input: CommandInput): Promise<void> {
     printInvoice(input, invoice);
   }
   input.terminal.result(invoice === undefined ? null : invoiceDocument(invoice));
-}
-
-/** What failed goes to standard error, and makes the exit code 1. */
-function report<T extends { readonly failed: readonly { readonly id: string; readonly error: unknown }[] }>(
-  input: CommandInput,
-  { failed, ...rest }: T,
-): number {
-  const problems = failed.map(({ id, error }) => ({
-    id,
-    error: error instanceof Error ? error.message : String(error),
-  }));
-  for (const { id, error } of problems) input.terminal.note(`${id}: ${error}`);
-  input.terminal.result({ ...rest, failed: problems });
-  return problems.length === 0 ? 0 : 1;
 }
 
 const formats = ['csv', 'html', 'json'] as const;
@@ -211,32 +197,12 @@ const push: Command = {
     },
   },
   async run(input) {
-    const key = process.env['STRIPE_SECRET_KEY'] ?? '';
-    if (key === '') {
-      throw new TenantryError('TNT_USAGE', 'STRIPE_SECRET_KEY is not set: the key is read from the environment alone.');
-    }
-    const { default: Stripe } = await loadOptional(() => import('stripe'), 'stripe');
-    const { createStripePush } = await import('../../../metering/stripe/index.ts');
     const daysUntilDue = input.number('days-until-due');
     const settings = { collect: !input.flag('no-collect'), ...(daysUntilDue === undefined ? {} : { daysUntilDue }) };
-    const run = (t: Parameters<typeof createStripePush>[0], tenantId?: string) =>
-      createStripePush(t, { stripe: new Stripe(key, address()), ...settings }).invoices(tenantId);
-    const { pushed, failed } =
-      input.option('organization') === undefined
-        ? await asOperator(input, (t) => run(t))
-        : await forOrganization(input, (t, tenantId) => run(t, tenantId));
+    const { pushed, failed } = await withStripe(input, settings, (push, tenantId) => push.invoices(tenantId));
     input.terminal.line(`${pushed.length} pushed, ${failed.length} failed`);
     return report(input, { pushed, failed });
   },
 };
-
-/** STRIPE_API_BASE names another server than Stripe's: a proxy, or a mock for tests. */
-function address(): { host?: string; port?: number; protocol?: 'http' | 'https' } {
-  const base = process.env['STRIPE_API_BASE'];
-  if (base === undefined || base === '') return {};
-  const { hostname, port, protocol } = new URL(base);
-  const http = protocol === 'http:';
-  return { host: hostname, port: Number(port) || (http ? 80 : 443), protocol: http ? 'http' : 'https' };
-}
 
 export const invoiceCommands = [list, preview, finalize, exportCommand, voidCommand, push];

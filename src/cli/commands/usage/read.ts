@@ -121,7 +121,7 @@ export const alerts: Command = {
   async run(input) {
     const rows = await withOrganization(input, (t) => t.usage.alerts(input.number('limit') ?? 50));
     input.terminal.table(
-      ['at', 'metric', 'level', 'value', 'limit', 'period', 'from'],
+      ['at', 'metric', 'level', 'value', 'limit', 'period', 'from', 'namespace'],
       rows.map((row) => [
         row.firedAt.toISOString(),
         row.metric,
@@ -130,6 +130,7 @@ export const alerts: Command = {
         amount(row.limit),
         row.period,
         row.periodStart.toISOString(),
+        row.namespaceId ?? '',
       ]),
     );
     if (rows.length === 0) input.terminal.line('None.');

@@ -1,3 +1,4 @@
+import { csvCell } from '../../../csv.ts';
 import { type Billed, invoiceDocument } from './document.ts';
 
 const columns = [
@@ -24,27 +25,22 @@ export function invoiceCsv(...invoices: readonly Billed[]): string {
     .map(invoiceDocument)
     .flatMap((invoice) =>
       invoice.lines.map((line, i) => [
-        invoice.number ?? '',
+        invoice.number,
         line.kind === 'correction' ? 'correction' : invoice.kind,
         invoice.status,
-        invoice.issuedAt ?? '',
+        invoice.issuedAt,
         invoice.currency,
         invoice.period.start,
         invoice.period.end,
-        String(i + 1),
+        i + 1,
         line.charge,
-        harmless(line.description),
+        line.description,
         line.service.start,
         line.service.end,
-        line.quantity ?? '',
+        line.quantity,
         line.amount.decimal,
-        String(line.amount.minor),
+        line.amount.minor,
       ]),
     );
-  return [columns, ...rows].map((row) => `${row.map(field).join(',')}\r\n`).join('');
+  return [columns, ...rows].map((row) => `${row.map(csvCell).join(',')}\r\n`).join('');
 }
-
-const field = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-
-/** A spreadsheet runs what begins like a formula: names of plans and reasons are people's text. */
-const harmless = (text: string): string => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);

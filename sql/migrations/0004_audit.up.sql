@@ -94,7 +94,7 @@ begin
 end $$;
 
 -- Makes the partitions of this month and the p_ahead months after it, and gives the rows that fell into the default partition
--- months of their own. Writers and readers of the log wait for it only when there are such rows.
+-- months of their own. Whoever reads organizations or the log waits for it only when there are such rows.
 create function tenantry.audit_maintain(p_ahead int default 12) returns int language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
 declare
@@ -103,16 +103,22 @@ declare
   v_month timestamp;
   v_suffix text;
   v_made int := 0;
+  v_strays boolean := exists (select from tenantry.audit_log_default);
 begin
   if to_regclass('tenantry.audit_log_' || to_char(v_last, 'YYYY_MM')) is not null
     and to_regclass('tenantry.audit_log_' || to_char(v_first, 'YYYY_MM')) is not null
-    and not exists (select from tenantry.audit_log_default) then
+    and not v_strays then
     return 0;
   end if;
-  -- Two at once take turns. In the order of those who write, and with little patience: no writer is to be the one who yields.
-  lock table tenantry.organizations in share row exclusive mode;
+  -- Two at once take turns. In the order of those who write, and with little patience: no writer is to be the one who yields. The
+  -- strays' own table goes in the end, with its reference to organizations: who asks for that last finds writers who wait for the log.
+  if v_strays then
+    lock table tenantry.organizations in access exclusive mode;
+  else
+    lock table tenantry.organizations in share row exclusive mode;
+  end if;
   lock table tenantry.audit_log in share update exclusive mode;
-  if exists (select from tenantry.audit_log_default) then
+  if v_strays and exists (select from tenantry.audit_log_default) then
     alter table tenantry.audit_log detach partition tenantry.audit_log_default;
     alter table tenantry.audit_log_default rename to audit_log_strays;
     alter index tenantry.audit_log_default_seq_key rename to audit_log_strays_seq_key;

@@ -117,7 +117,7 @@ create table tenantry.api_key_lookups (
   constraint api_key_lookups_secret_fkey foreign key (tenant_id, secret_id) references tenantry.api_key_secrets (tenant_id, id) on delete cascade
 );
 comment on table tenantry.api_key_lookups is 'Kept by triggers from keys, secrets, namespaces and organizations; read by find_api_key() alone.';
-create index api_key_lookups_prefix_idx on tenantry.api_key_lookups (lookup_prefix) where lookup_prefix is not null;
+create index api_key_lookups_prefix_idx on tenantry.api_key_lookups (lookup_prefix, tenant_id) where lookup_prefix is not null;
 alter table tenantry.api_key_lookups enable row level security;
 
 create view tenantry.api_key_answers as
@@ -146,6 +146,14 @@ begin
       set lookup = excluded.lookup, lookup_prefix = excluded.lookup_prefix, expires_at = excluded.expires_at, answer = excluded.answer
       where (l.lookup, l.lookup_prefix, l.expires_at, l.answer)
         is distinct from (excluded.lookup, excluded.lookup_prefix, excluded.expires_at, excluded.answer);
+  -- each of them is compared with every text that has the prefix, at the price of bcrypt: together no dearer than 64 of cost 10
+  if exists (select from (select distinct s.lookup_prefix from tenantry.api_key_secrets s
+        where s.tenant_id = p_tenant and s.key_id = any (p_keys) and s.lookup_prefix is not null) c
+      where (select sum(power(2, substr(s.bcrypt_hash, 5, 2)::int)) from tenantry.api_key_lookups l
+        join tenantry.api_key_secrets s on s.tenant_id = l.tenant_id and s.id = l.secret_id
+        where l.lookup_prefix = c.lookup_prefix and l.tenant_id = p_tenant) > power(2, 16)) then
+    raise exception 'too many keys share a look-up prefix' using errcode = '23514', constraint = 'api_keys_lookup_prefix';
+  end if;
 end $$;
 
 create function tenantry.publish_changed_keys() returns trigger language plpgsql security definer
@@ -238,13 +246,25 @@ begin
     from tenantry.api_key_lookups l where l.lookup = any (p_lookups);
 end $$;
 
--- The same for keys from elsewhere that were never used here: at most 20 share a prefix.
+-- The same for keys from elsewhere that were never used here, by the beginnings of a text. Every organization's have their turn by
+-- what their comparison costs, so that none, however much it imports, stands before another's; together no dearer than 64 of cost 10.
 create function tenantry.find_imported_api_keys(p_prefixes text[]) returns setof text language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
   return query
-    select coalesce(ceil(extract(epoch from l.expires_at - clock_timestamp()) * 1000)::bigint::text, '') || l.answer
-    from tenantry.api_key_lookups l where l.lookup_prefix = any (p_prefixes) limit 20;
+    select coalesce(ceil(extract(epoch from c.expires_at - clock_timestamp()) * 1000)::bigint::text, '') || c.answer
+    from (
+      select t.*, sum(t.cost) over (order by t.turn, t.secret_id) as work
+      from (
+        select l.expires_at, l.answer, l.secret_id, x.cost,
+          sum(x.cost) over (partition by l.tenant_id order by x.cost, l.secret_id) as turn
+        from tenantry.api_key_lookups l
+        join tenantry.api_key_secrets s on s.tenant_id = l.tenant_id and s.id = l.secret_id
+        cross join lateral (select power(2, substr(s.bcrypt_hash, 5, 2)::int) as cost) x
+        where l.lookup_prefix = any (p_prefixes)
+      ) t
+    ) c
+    where c.work <= power(2, 16) order by c.turn, c.secret_id;
 end $$;
 
 -- Another hash of the same secret: under a newer pepper, or the first of our own. Whoever calls it has seen the old one.

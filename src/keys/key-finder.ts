@@ -1,4 +1,3 @@
-import { setImmediate as turnEnds } from 'node:timers/promises';
 import type { Kernel } from '../database/kernel.ts';
 import { findKey, findKeys } from './lookup-queries.ts';
 
@@ -14,17 +13,25 @@ const mostAtOnce = 100;
 
 /**
  * What is asked for in one turn of the event loop goes out as one statement: many requests at once take few round trips
- * and few connections, and a single one waits for nobody. A statement that is under way is not joined: its answer may be
- * from before the question.
+ * and few connections. While nothing is under way a turn ends at once, so that a single request waits for nobody. A
+ * statement that is under way is not joined: its answer may be from before the question.
  */
 export function createKeyFinder(kernel: Kernel): FindKey {
   let turn: Turn | undefined;
+  let underWay = 0;
 
   function begin(): Turn {
     const lookups = new Set<string>();
-    const answers = turnEnds().then(() => {
-      if (turn === begun) turn = undefined;
-      return answersOf(kernel, [...lookups]);
+    const answers = new Promise<ReadonlyMap<string, string>>((resolve, reject) => {
+      const send = (): void => {
+        if (turn === begun) turn = undefined;
+        underWay += 1;
+        answersOf(kernel, [...lookups])
+          .finally(() => (underWay -= 1))
+          .then(resolve, reject);
+      };
+      if (underWay === 0) process.nextTick(send);
+      else setImmediate(send);
     });
     const begun = { lookups, answers };
     return begun;

@@ -143,11 +143,15 @@ export function createKeys(kernel: Kernel, audit: Audit, options: KeysOptions = 
   };
   const importAll = (inputs: readonly z.output<typeof keyImport>[], made: ApiKey[], undo?: Error): Promise<ApiKey[]> =>
     write('API key', 'create', () =>
-      kernel.transaction(async (tx) => {
-        for (const input of inputs) made.push(await importOne(tx, input));
-        if (undo !== undefined) throw undo;
-        return made;
-      }),
+      kernel
+        .transaction(async (tx) => {
+          for (const input of inputs) made.push(await importOne(tx, input));
+          if (undo !== undefined) throw undo;
+          return made;
+        })
+        .catch((error: unknown) => {
+          throw (error as { constraint?: unknown }).constraint === 'api_keys_lookup_prefix' ? crowdedPrefix() : error;
+        }),
     );
 
   const keys: Keys = {
@@ -281,6 +285,11 @@ function parseLine(input: KeyImport, at: number): z.output<typeof keyImport> {
     });
   }
 }
+
+const crowdedPrefix = (): TenantryError =>
+  new TenantryError('TNT_INPUT_INVALID', 'lookupPrefix: too many keys of this organization share it.', {
+    hint: 'Give more characters of each key: 64 hashes of cost 10, or 16 of cost 12, can share a prefix.',
+  });
 
 const unknownKey = (): TenantryError =>
   new TenantryError('TNT_NOT_FOUND', 'There is no such API key in this organization.', {

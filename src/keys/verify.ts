@@ -1,6 +1,6 @@
 import type { Kernel } from '../database/kernel.ts';
 import { rateLimited, rateLimitHeaders } from '../metering/rate/headers.ts';
-import type { RateDecision } from '../metering/rate/types.ts';
+import type { Rate, RateDecision } from '../metering/rate/types.ts';
 import { admit, invalidKey, type KeyUse } from './admit.ts';
 import type { CompareBcrypt } from './bcrypt.ts';
 import type { Found, KeyCache } from './cache.ts';
@@ -44,7 +44,8 @@ export async function verifyKey(v: Verifying, key: string, options: VerifyOption
   const { entry, digest } = await recognize(v, key, options.address);
   const now = performance.now();
   admit(entry, options, now);
-  if (entry.verified.rateLimit !== undefined) await takeRate(v, entry, options);
+  const { rateLimit } = entry.verified;
+  if (rateLimit !== undefined) await takeRate(v, entry, rateLimit, options);
   v.used(entry, now);
   if (entry.version !== v.peppers.current) freshen(v, key, entry, digest);
   return entry.verified;
@@ -109,10 +110,9 @@ const rateName = 'key';
 export const keyRateHeaders = (decision: RateDecision): Record<string, string> =>
   rateLimitHeaders([{ ...decision, name: rateName }], decision);
 
-async function takeRate(v: Verifying, { verified }: KeyEntry, { onRate }: VerifyOptions): Promise<void> {
-  const { rateLimit, tenantId, keyId } = verified;
-  if (rateLimit === undefined) return;
-  const decision = await v.limiter.take([{ key: `${tenantId}/api-key/${keyId}`, rate: rateLimit }]);
+async function takeRate(v: Verifying, entry: KeyEntry, rate: Rate, { onRate }: VerifyOptions): Promise<void> {
+  const { tenantId, keyId } = entry.verified;
+  const decision = await v.limiter.take([{ key: `${tenantId}/api-key/${keyId}`, rate }]);
   onRate?.(decision);
   if (!decision.allowed) throw rateLimited(rateName, decision, keyRateHeaders(decision));
 }

@@ -74,6 +74,29 @@ describe('B7 C5 keys that were made elsewhere', () => {
     expect(await refusalOf(f.t.keys.verify('sk_old_0-wrong-key'))).toBe('TNT_KEY_INVALID');
   });
 
+  it('are found however many, and however dear, another organization imports under their prefix', async () => {
+    const flood = (cost: string, count: number): KeyImport[] =>
+      Array.from({ length: count }, (_, i) => ({
+        name: `flood ${i}`,
+        bcryptHash: `$2b$${cost}$${'a'.repeat(50)}${String(i).padStart(3, '0')}`,
+        lookupPrefix: 'shop',
+      }));
+    await b.asAdmin(() => f.t.keys.importMany([...flood('08', 30), ...flood('12', 10)]));
+    const keys = Array.from({ length: 5 }, () => `shop_${unique('0123456789')}`);
+    const made = [];
+    for (const key of keys)
+      made.push(await importAs({ bcryptHash: await bcrypt.hash(key, 8), lookupPrefix: 'shop_0' }));
+    const found = f.db.query<{ answer: string }>('select f.answer from tenantry.find_imported_api_keys($1) f(answer)', [
+      ['shop', 'shop_0'],
+    ]);
+    const order = (await found).map(({ answer }) => (JSON.parse(answer) as { tenantId: string }).tenantId);
+    expect(order.slice(0, 10).filter((tenantId) => tenantId === a.tenantId)).toHaveLength(5);
+    for (const [i, key] of keys.entries()) expect((await f.t.keys.verify(key)).keyId).toBe(made[i]?.id);
+    // and nobody makes a wrong text dearer than 64 comparisons of cost 10
+    const dear = await b.asAdmin(() => f.t.keys.importMany(flood('12', 10))).catch((e: unknown) => e);
+    expect(dear).toMatchObject({ code: 'TNT_INPUT_INVALID', message: expect.stringContaining('lookupPrefix') });
+  });
+
   it('of more than 72 bytes keep their bcrypt hash: behind that it says nothing', async () => {
     const key = `long_${'z'.repeat(100)}`;
     const made = await importAs({ bcryptHash: await bcrypt.hash(key, 4), lookupPrefix: 'long_' });

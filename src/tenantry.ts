@@ -173,7 +173,6 @@ export function createTenantry({
   webhooks = {},
 }: TenantryOptions): Tenantry {
   const kernel = createKernel(pool, schema);
-  const recorded = createUsage(kernel, usage);
   const access = createAccess(kernel);
   const rates = createRateLimits(kernel, rateLimits);
   const usageService = createUsage(kernel, usage);
@@ -242,7 +241,7 @@ export function createTenantry({
       }),
     kernel,
     async close() {
-      await recorded.close();
+      await usageService.close();
       vaultServices.close();
       await rates.close();
       await keys.close();

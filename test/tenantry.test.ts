@@ -7,6 +7,7 @@ import {
   seedTestUser,
   type TenantPool,
   type Tenantry,
+  withTenant,
 } from '../src/index.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 
@@ -61,5 +62,19 @@ describe('createTenantry', () => {
   it('gives isolation over the migrating login only', async () => {
     expect((await t.isolation.status()).some(({ table }) => table === 'tenantry.resources')).toBe(true);
     expect(() => createTenantry({ pool }).isolation).toThrow(expect.objectContaining({ code: 'TNT_CONFIG_INVALID' }));
+  });
+
+  it('close() waits for what is being counted, and counts nothing after it', async () => {
+    const own = createTenantry({ pool });
+    const [owner] = await db.query<{ tenantId: string; userId: string }>(
+      'select tenant_id as "tenantId", user_id as "userId" from tenantry.org_members limit 1',
+    );
+    const record = (id: string): Promise<unknown> =>
+      withTenant(owner!, () => own.usage.record({ metric: 'api_calls', id }));
+    const outcomes: unknown[] = [];
+    for (const id of ['one', 'two']) void record(id).then((outcome) => outcomes.push(outcome));
+    await own.close();
+    expect(outcomes).toEqual(['counted', 'counted']);
+    await expect(record('three')).rejects.toMatchObject({ code: 'TNT_USAGE_CLOSED' });
   });
 });

@@ -26,7 +26,10 @@ export async function createTestDatabase({ migrated = true }: { migrated?: boole
   const name = `tenantry_test_${randomBytes(6).toString('hex')}`;
   await asAdmin(
     `${server.adminBase}/postgres`,
-    migrated ? `create database ${name} template ${server.template}` : `create database ${name}`,
+    // copied as files: half the time of the usual way, which writes every page to the log as well
+    migrated
+      ? `create database ${name} template ${server.template} strategy file_copy`
+      : `create database ${name} strategy file_copy`,
   );
   const adminUrl = `${server.adminBase}/${name}`;
   const admin = new pg.Pool({ connectionString: adminUrl, max: 4 });

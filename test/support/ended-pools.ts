@@ -4,8 +4,14 @@ import pg from 'pg';
  * A pool's sockets close a moment after `end()` has resolved. A test that then drops its database with force would have
  * the server's last words on them end the process: pg tells them to a pool whose listeners are gone.
  */
-const end = pg.Pool.prototype.end as (this: pg.Pool, ...rest: unknown[]) => unknown;
-pg.Pool.prototype.end = function (this: pg.Pool, ...rest: unknown[]) {
-  this.on('error', () => {});
-  return end.apply(this, rest);
-} as typeof pg.Pool.prototype.end;
+const kept = Symbol.for('tenantry: pools that have ended keep a listener');
+const prototype = pg.Pool.prototype as unknown as { end: (...rest: unknown[]) => unknown; [kept]?: true };
+// files that share a process share the driver
+if (prototype[kept] !== true) {
+  const { end } = prototype;
+  prototype.end = function (this: pg.Pool, ...rest) {
+    this.on('error', () => {});
+    return end.apply(this, rest);
+  };
+  prototype[kept] = true;
+}

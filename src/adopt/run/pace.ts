@@ -41,6 +41,8 @@ const lookEvery = 250;
 const tellEvery = 10_000;
 /** Transactions of others in a second from which on they are at work. */
 const busyFrom = 50;
+/** A batch that took longer than it was to had to wait itself, and did nothing then that others must be spared, in milliseconds. */
+const mostRest = 30;
 /** Sessions tell of their transactions once in a second, so that a shorter time shows nobody's or too many. */
 const lookBack = 4000;
 const lookForward = 1000;
@@ -169,7 +171,7 @@ export function createPace({
     batches += 1;
     rows += count;
     if (maxRate !== undefined) free = Math.max(free, performance.now()) + (count / maxRate) * 1000;
-    if (busy) await rest((performance.now() - began) * nice);
+    if (busy) await rest(Math.min(performance.now() - began, mostRest) * nice);
     return count;
   };
 

@@ -16,7 +16,7 @@ const help = `npm run bench -- adopt [options]
 A shop of 10,000,000 rows in 12 tables gets its tenant column: idle, beside one UPDATE per table, plain keyset batches of
 10,000 and Django; to one constant organization; and on the whole way to shadow while the shop's application works.
 
-  --quick          500,000 rows, the live run on 100,000, without Django; about a minute
+  --quick          500,000 rows, of which the live run has 100,000; without Django; about a minute
   --rows N         another number of rows
   --parts LIST     of idle, constant, load; all of them by default
   --max-wal SIZE   max_wal_size of the server, as 4GB; otherwise PostgreSQL's own default
@@ -107,11 +107,11 @@ async function main(options: AdoptBench): Promise<void> {
       const described = { ...machine(server), 'load before': loadBefore, max_wal_size: options.maxWal };
       writeFileSync(`${options.json}.part`, JSON.stringify({ described, lines, costs, tables, notes }, undefined, 2));
     };
-    // the live run gives way to the application: all rows of a quick one would take longer than everything else
+    // the live run gives way to the application: with all rows of a quick one it would take longer than everything else
     const live = quick && parts.length > 1 ? await another(server) : undefined;
-    const template = await make(server, options.rows);
+    const template = await make(server, live === undefined ? options.rows : options.rows * 0.8);
     if (parts.includes('load')) {
-      const loaded = await underLoad(live === undefined ? template : await make(live, options.rows / 5), quick);
+      const loaded = await underLoad(live === undefined ? template : await make(live, options.rows * 0.2), quick);
       show(loadedTable(loaded));
       describeLoaded(loaded).forEach(tell);
       lines['failed'] = loaded.failed + loaded.disconnected;

@@ -1,6 +1,6 @@
 import { TenantryError } from '../errors.ts';
 import { revokeLeakedKey } from './lookup-queries.ts';
-import { recognize } from './verify.ts';
+import { recognize, type Verifying } from './verify.ts';
 import type { VerifierInside } from './verifier.ts';
 
 /** A key that was found where it should not be. */
@@ -29,14 +29,7 @@ export function createLeaks({ verifying, cache }: VerifierInside): Leaks {
     async reportLeak({ key, reporter, url }) {
       const v = verifying();
       // whoever reports is known: its guesses count for nobody's address
-      const found = await recognize(
-        { ...v, throttle: { admit: () => {}, failed: async () => {} } },
-        key,
-        undefined,
-      ).catch((error: unknown) => {
-        if (error instanceof TenantryError && error.code === 'TNT_KEY_INVALID') return undefined;
-        throw error;
-      });
+      const found = await known({ ...v, throttle: { admit: () => {}, failed: async () => {} } }, key);
       if (found === undefined) return false;
       const { entry, digest } = found;
       const details = {
@@ -48,4 +41,13 @@ export function createLeaks({ verifying, cache }: VerifierInside): Leaks {
       return revoked;
     },
   };
+}
+
+async function known(v: Verifying, key: string): Promise<Awaited<ReturnType<typeof recognize>> | undefined> {
+  try {
+    return await recognize(v, key, undefined);
+  } catch (error) {
+    if (error instanceof TenantryError && error.code === 'TNT_KEY_INVALID') return undefined;
+    throw error;
+  }
 }

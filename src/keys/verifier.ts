@@ -93,11 +93,14 @@ export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierIn
     return verifying;
   };
 
+  // async: without a pepper it ends in a rejection, as everything else that goes wrong
+  const first = async (key: string, use: VerifyOptions): Promise<VerifiedKey> => verifyKey(ready(), key, use);
+
   const verifier: VerifierInside = {
     cache,
     verifying: ready,
     peppers: () => (verifying ?? ready()).peppers,
-    verify: async (key, use = {}) => verifyKey(verifying ?? ready(), key, use),
+    verify: (key, use = {}) => (verifying === undefined ? first(key, use) : verifyKey(verifying, key, use)),
     async run(key, use, fn) {
       const verified = await verifier.verify(key, use);
       return withTenant(verified.context, () => fn(verified));

@@ -41,7 +41,8 @@ const nobody = Buffer.alloc(32);
  * everything else one.
  */
 export async function verifyKey(v: Verifying, key: string, options: VerifyOptions): Promise<VerifiedKey> {
-  const { entry, digest } = await recognize(v, key, options.address);
+  const recognized = recognize(v, key, options.address);
+  const { entry, digest } = recognized instanceof Promise ? await recognized : recognized;
   const now = performance.now();
   admit(entry, options, now);
   const { rateLimit } = entry.verified;
@@ -51,28 +52,34 @@ export async function verifyKey(v: Verifying, key: string, options: VerifyOption
   return entry.verified;
 }
 
-/** The key that a text is, whatever its state: who gets an answer holds its secret. @throws TNT_KEY_INVALID, TNT_RATE_LIMITED */
-export async function recognize(
-  v: Verifying,
-  key: string,
-  address: string | undefined,
-): Promise<{ entry: KeyEntry; digest: Buffer }> {
+interface Recognized {
+  readonly entry: KeyEntry;
+  readonly digest: Buffer;
+}
+
+/**
+ * The key that a text is, whatever its state: who gets an answer holds its secret. At once where it is fresh in the cache.
+ *
+ * @throws TNT_KEY_INVALID, TNT_RATE_LIMITED
+ */
+export function recognize(v: Verifying, key: string, address: string | undefined): Recognized | Promise<Recognized> {
   const lookup = publicIdOf(key);
   if (lookup === undefined) return recognizeImported(v, key, address);
   const known = v.cache.get(lookup, performance.now());
   if (known === undefined || known === null) v.throttle.admit(address);
-  const found = known === undefined ? await v.cache.load(lookup, () => read(v, lookup)) : known;
+  if (known !== undefined) return judge(v, key, known, address);
+  return v.cache.load(lookup, () => read(v, lookup)).then((found) => judge(v, key, found, address));
+}
+
+/** Hashes and compares, also where there is nothing to compare with. */
+function judge(v: Verifying, key: string, found: Found, address: string | undefined): Recognized | Promise<never> {
   const digest = v.peppers.digest(found?.version ?? v.peppers.current, key);
   const same = sameDigest(digest ?? nobody, found?.hash ?? nobody);
   if (found === null || digest === undefined || !same) return wrong(v, address);
   return { entry: found, digest };
 }
 
-async function recognizeImported(
-  v: Verifying,
-  key: string,
-  address: string | undefined,
-): Promise<{ entry: KeyEntry; digest: Buffer }> {
+async function recognizeImported(v: Verifying, key: string, address: string | undefined): Promise<Recognized> {
   v.throttle.admit(address);
   // what looks like ours and is mistyped is nobody's
   if (!isImportable(key) || prefixOf(key) !== undefined) return wrong(v, address);

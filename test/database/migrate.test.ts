@@ -1,14 +1,10 @@
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { assertMigrated, migrateDown, migrateUp, migrationStatus } from '../../src/database/migrate.ts';
 import { listMigrations } from '../../src/database/migrations.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let db: TestDatabase;
-beforeEach(async () => {
-  db = await createTestDatabase({ migrated: false });
-});
-afterEach(() => db.drop());
 
 const objects = (): Promise<Record<string, unknown>[]> =>
   db.query(`
@@ -19,6 +15,11 @@ const objects = (): Promise<Record<string, unknown>[]> =>
     order by 1, 2`);
 
 describe('A2, D1: migrations', () => {
+  beforeEach(async () => {
+    db = await createTestDatabase({ migrated: false });
+  });
+  afterEach(() => db.drop());
+
   it('go up, down one step, down wholly and up again; run again they change nothing', async () => {
     const all = listMigrations();
     expect(await migrateUp(db.admin)).toHaveLength(all.length);
@@ -98,15 +99,19 @@ describe('A2, D1: migrations', () => {
 });
 
 describe('D3: session context functions', () => {
-  beforeEach(() => migrateUp(db.admin));
+  let migrated: TestDatabase;
+  beforeAll(async () => {
+    migrated = await createTestDatabase();
+  });
+  afterAll(() => migrated.drop());
 
   it('read the transaction-local settings and answer null without them', async () => {
-    const [empty] = await db.query(
+    const [empty] = await migrated.query(
       'select tenantry.current_tenant() t, tenantry.current_tenant_key() k, tenantry.current_user_id() u',
     );
     expect(empty).toEqual({ t: null, k: null, u: null });
     const id = '01890000-0000-7000-8000-000000000001';
-    const client = await db.admin.connect();
+    const client = await migrated.admin.connect();
     await client.query('begin');
     await client.query(`select set_config('app.tenant_id', $1, true), set_config('app.user_id', $1, true)`, [id]);
     const { rows } = await client.query(
@@ -121,12 +126,12 @@ describe('D3: session context functions', () => {
   });
 
   it('make UUIDs of version 7 that sort by time', async () => {
-    const rows = await db.query<{ id: string }>(
+    const rows = await migrated.query<{ id: string }>(
       'select tenantry.uuidv7()::text id from generate_series(1, 5), lateral (select pg_sleep(0.002)) s order by 1',
     );
     for (const { id } of rows)
       expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-    const [a] = await db.query<{ id: string }>('select tenantry.uuidv7()::text id');
+    const [a] = await migrated.query<{ id: string }>('select tenantry.uuidv7()::text id');
     expect(a!.id > rows.at(-1)!.id).toBe(true);
   });
 });

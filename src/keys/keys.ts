@@ -278,11 +278,8 @@ function parseLine(input: KeyImport, at: number): z.output<typeof keyImport> {
   try {
     return parseInput(keyImport, input);
   } catch (error) {
-    if (!(error instanceof TenantryError)) throw error;
-    throw new TenantryError('TNT_INPUT_INVALID', `Key ${at + 1}: ${error.message}`, {
-      details: error.details,
-      cause: error,
-    });
+    const { message, details } = error as TenantryError;
+    throw new TenantryError('TNT_INPUT_INVALID', `Key ${at + 1}: ${message}`, { details, cause: error });
   }
 }
 

@@ -116,14 +116,21 @@ export async function ofCopy<T>(template: ShopTemplate, work: (copy: ShopCopy) =
   }
 }
 
-/** Another migrated database of the server, without a shop as yet. Before the first one is made. */
+/** Another migrated database of the server, without a shop as yet: before the first one is made. Stopping it drops it. */
 export async function another(server: BenchServer): Promise<BenchServer> {
   const first = new URL(server.adminUrl).pathname.slice(1);
-  const client = new pg.Client({ connectionString: at(server.adminUrl, 'postgres') });
-  await client.connect();
-  await client.query(`create database ${first}_live template ${first}`);
-  await client.end();
-  return { ...server, adminUrl: at(server.adminUrl, `${first}_live`) };
+  const run = async (url: string, text: string): Promise<void> => {
+    const client = new pg.Client({ connectionString: at(url, 'postgres') });
+    await client.connect();
+    await client.query(text);
+    await client.end();
+  };
+  await run(server.adminUrl, `create database ${first}_live template ${first}`);
+  return {
+    ...server,
+    adminUrl: at(server.adminUrl, `${first}_live`),
+    stop: () => run(server.superuserUrl, `drop database ${first}_live with (force)`),
+  };
 }
 
 export interface Cost {

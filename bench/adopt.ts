@@ -79,6 +79,8 @@ async function main(options: AdoptBench): Promise<void> {
     max_wal_size: options.maxWal,
     log_checkpoints: 'off',
   });
+  // the live run gives way to the application: with all rows of a quick one it would take longer than everything else
+  const live = quick && parts.length > 1 ? await another(server) : undefined;
   try {
     const started = performance.now();
     const lines: Record<string, number> = {};
@@ -107,8 +109,6 @@ async function main(options: AdoptBench): Promise<void> {
       const described = { ...machine(server), 'load before': loadBefore, max_wal_size: options.maxWal };
       writeFileSync(`${options.json}.part`, JSON.stringify({ described, lines, costs, tables, notes }, undefined, 2));
     };
-    // the live run gives way to the application: with all rows of a quick one it would take longer than everything else
-    const live = quick && parts.length > 1 ? await another(server) : undefined;
     const template = await make(server, live === undefined ? options.rows : options.rows * 0.8);
     if (parts.includes('load')) {
       const loaded = await underLoad(live === undefined ? template : await make(live, options.rows * 0.2), quick);
@@ -154,6 +154,7 @@ async function main(options: AdoptBench): Promise<void> {
       results: { rows: template.rows, costs, tables, notes },
     });
   } finally {
+    await live?.stop();
     await server.stop();
   }
 }

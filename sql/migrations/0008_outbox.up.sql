@@ -206,6 +206,10 @@ create constraint trigger order_events after insert on tenantry.outbox deferrabl
 create function tenantry.place_endpoint() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
+  -- each event is sent to all of them: without an end one organization could have others flooded
+  if tg_op = 'INSERT' and (select count(*) from tenantry.webhook_endpoints w where w.tenant_id = new.tenant_id) > 100 then
+    raise exception 'an organization has 100 webhook endpoints at most' using errcode = '23514', constraint = 'webhook_endpoints_at_most_100';
+  end if;
   insert into tenantry.outbox_queues as q (tenant_id, id, endpoint_id, position, due_at)
     select new.tenant_id, new.id, new.id, coalesce((select h.event_seq from tenantry.tenant_heads h where h.tenant_id = new.tenant_id), 0), null
     on conflict (tenant_id, id) do update set due_at = case when new.status = 'enabled' then clock_timestamp() end, lease = null;

@@ -9,10 +9,9 @@ import { directoryFixture, newOrganization } from '../directory/fixture.ts';
 import { compileSources } from '../isolation/compiled.ts';
 import { type Receiver, startReceiver, until } from './receiver.ts';
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
-
 // more: TENANTRY_KILLS=50 npx vitest run test/outbox/kill.test.ts
 const kills = Number(process.env['TENANTRY_KILLS'] ?? 5);
+vi.setConfig({ testTimeout: 200_000 + kills * 20_000, hookTimeout: 120_000 });
 const f = directoryFixture();
 const key = randomBytes(32);
 const workers = new Set<ChildProcess>();

@@ -175,6 +175,24 @@ describe('webhooks', () => {
     );
   });
 
+  it('go to a hundred endpoints of an organization at most: nobody is flooded through it', async () => {
+    const a = await newOrganization(f);
+    await f.db.query(
+      `insert into tenantry.webhook_endpoints (tenant_id, url, secret_id) select $1, $2, gen_random_uuid() from generate_series(1, 99)`,
+      [a.tenantId, f.receiver.url],
+    );
+    const { endpoint } = await a.asAdmin(() => f.t.webhooks.create({ url: f.receiver.url }));
+    const more = a.asAdmin(() => f.t.webhooks.create({ url: f.receiver.url }));
+    await expect(more).rejects.toMatchObject({
+      code: 'TNT_INPUT_INVALID',
+      details: { constraint: 'webhook_endpoints_at_most_100' },
+    });
+    await a.asAdmin(() => f.t.webhooks.delete(endpoint.id));
+    await a.asAdmin(() => f.t.webhooks.create({ url: f.receiver.url }));
+    const secrets = await f.db.query(`select name from tenantry.secrets where tenant_id = $1`, [a.tenantId]);
+    expect(secrets).toHaveLength(1); // of what was refused nothing is left
+  });
+
   it('are read and changed by permission alone', async () => {
     const a = await newOrganization(f);
     const { endpoint } = await a.asAdmin(() => f.t.webhooks.create({ url: f.receiver.url }));

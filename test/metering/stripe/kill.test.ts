@@ -7,10 +7,10 @@ import { billingFixture, newCustomer } from '../billing/fixture.ts';
 import { type StripeServer, startStripeServer } from './stripe-server.ts';
 
 const f = billingFixture();
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
-let sources: string;
 /** More with: TENANTRY_KILLS=50 npx vitest run test/metering/stripe/kill.test.ts */
 const kills = Number(process.env['TENANTRY_KILLS'] ?? 5);
+vi.setConfig({ testTimeout: 200_000 + kills * 20_000, hookTimeout: 120_000 });
+let sources: string;
 const invoiceCount = Math.max(4, Math.ceil(kills / 2));
 let server: StripeServer;
 beforeAll(async () => {

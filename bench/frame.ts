@@ -24,6 +24,8 @@ export function benchOptions(): BenchOptions {
 /** One thing that is measured: `run` does `operations` operations once. */
 export interface BenchCase {
   readonly name: string;
+  /** What `run` uses up; before the clock runs. */
+  prepare?(): void;
   run(): Promise<void>;
   readonly operations: number;
 }
@@ -82,6 +84,7 @@ export async function interleave(
   for (let round = 0; round < rounds + warmup; round++) {
     globalThis.gc?.();
     for (const one of shuffled(cases)) {
+      one.prepare?.();
       const cpuBefore = processorTime(serverPid);
       const before = process.hrtime.bigint();
       await one.run();
@@ -143,6 +146,38 @@ export async function concurrently(
     while (next < count) await operation(next++);
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
+}
+
+/** A case of as many operations as take about `seconds`, a multiple of `step`: whatever it does in a second, each round is as long. */
+export async function sized(
+  name: string,
+  seconds: number,
+  run: (count: number) => Promise<void>,
+  step = 1,
+): Promise<BenchCase> {
+  for (let count = step * 4; ; count *= 4) {
+    const before = performance.now();
+    await run(count);
+    const took = (performance.now() - before) / 1000;
+    if (took > Math.min(0.15, seconds / 3)) {
+      const operations = Math.max(step, Math.round((count * seconds) / took / step) * step);
+      return { name, operations, run: () => run(operations) };
+    }
+  }
+}
+
+/** A server that waits for its disk, as one in production does. */
+export const waitingForDisk: Record<string, string> = {
+  fsync: 'on',
+  synchronous_commit: 'on',
+  full_page_writes: 'on',
+  max_wal_size: '8GB',
+};
+
+/** A server that stops says so to connections that nobody uses, also after the pool's end(): here that is no error. */
+export function hearNothing<T extends { on(event: 'error', listener: () => void): unknown }>(pool: T): T {
+  pool.on('error', () => {});
+  return pool;
 }
 
 export interface BenchServer {

@@ -9,10 +9,13 @@ import {
   benchServer,
   concurrently,
   finish,
+  hearNothing,
   interleave,
   machine,
   printTable,
   ratio,
+  sized,
+  waitingForDisk,
 } from './frame.ts';
 import { worstBurst } from './rate-limit.edge.ts';
 import { openFastify } from './rate-limit.fastify.ts';
@@ -36,14 +39,9 @@ const key = (i: number): string => keys[i % keys.length] as string;
 const rate = { limit: 1_000_000, periodMs: 1_000 };
 const points = { points: rate.limit, duration: 1 };
 
-const server = await benchServer({
-  fsync: 'on',
-  synchronous_commit: 'on',
-  full_page_writes: 'on',
-  max_wal_size: '4GB',
-});
-const pool = createPool({ connectionString: server.appUrl, max: 8 });
-const plain = new pg.Pool({ connectionString: server.adminUrl, max: 8 });
+const server = await benchServer(waitingForDisk);
+const pool = hearNothing(createPool({ connectionString: server.appUrl, max: 8 }));
+const plain = hearNothing(new pg.Pool({ connectionString: server.adminUrl, max: 8 }));
 const lines: Record<string, number> = {};
 const results: Record<string, unknown> = {};
 const fastify = await openFastify();
@@ -64,22 +62,9 @@ async function measure(
   cases: readonly Omit<BenchCase, 'operations'>[],
   run: (one: string, n: number) => Promise<void>,
 ) {
-  const sized: BenchCase[] = [];
-  for (const { name } of cases) {
-    let n = 200;
-    for (;;) {
-      const started = performance.now();
-      await run(name, n);
-      const took = (performance.now() - started) / 1000;
-      if (took > seconds / 4) {
-        n = Math.max(1, Math.round((n / took) * seconds));
-        break;
-      }
-      n *= 4;
-    }
-    sized.push({ name, operations: n, run: () => run(name, n) });
-  }
-  const measured = await interleave(sized, {
+  const long: BenchCase[] = [];
+  for (const { name } of cases) long.push(await sized(name, seconds, (n) => run(name, n), 50));
+  const measured = await interleave(long, {
     rounds,
     warmup: 1,
     ...(server.pid === undefined ? {} : { serverPid: server.pid }),

@@ -10,10 +10,13 @@ import {
   benchServer,
   concurrently,
   finish,
+  hearNothing,
   interleave,
   machine,
   printTable,
   ratio,
+  sized,
+  waitingForDisk,
 } from './frame.ts';
 
 // Events counted per second by 16 concurrent callers, each told after the commit, on a server that waits for its disk.
@@ -31,17 +34,10 @@ const callers = 16;
 const burst = 64;
 const organizations = 100;
 
-const server = await benchServer({
-  fsync: 'on',
-  synchronous_commit: 'on',
-  full_page_writes: 'on',
-  max_wal_size: '8GB',
-});
+const server = await benchServer(waitingForDisk);
 const admin = new pg.Client({ connectionString: server.adminUrl });
-const bare = new pg.Pool({ connectionString: server.adminUrl, max: callers });
-const pool = createPool({ connectionString: server.appUrl, max: 4 });
-// the server's last words come after end()
-for (const one of [bare, pool]) one.on('error', () => {});
+const bare = hearNothing(new pg.Pool({ connectionString: server.adminUrl, max: callers }));
+const pool = hearNothing(createPool({ connectionString: server.appUrl, max: 4 }));
 const usage = createUsage(createKernel(pool));
 const acknowledged = { ours: 0, limit: 0 };
 try {
@@ -90,46 +86,27 @@ try {
     acknowledged.limit += made.length * size;
   };
 
-  /** As many operations as take about `seconds`. */
-  async function sized(
-    name: string,
-    per: number,
-    run: (count: number) => Promise<void>,
-  ): Promise<(BenchCase & { prepare?: () => void }) | undefined> {
-    let count = per * 4;
-    for (;;) {
-      const before = performance.now();
-      await run(count);
-      const took = (performance.now() - before) / 1000;
-      if (took > 0.15) {
-        const operations = Math.max(per, Math.round((count * seconds) / took / per) * per);
-        return { name, operations, run: () => run(operations) };
-      }
-      count *= 4;
-    }
-  }
   // made before the clock runs: the limit pays nothing for its batches
   const limit = async (name: string, size: number, connections: number): Promise<BenchCase> => {
-    const probe = await sized(name, size, (count) =>
-      batches(
-        Array.from({ length: count / size }, () => madeBatch(size)),
-        size,
-        connections,
-      ),
+    const { operations } = await sized(
+      name,
+      seconds,
+      (count) =>
+        batches(
+          Array.from({ length: count / size }, () => madeBatch(size)),
+          size,
+          connections,
+        ),
+      size,
     );
-    const operations = probe?.operations ?? size;
-    const next = (): string[][] => Array.from({ length: operations / size }, () => madeBatch(size));
-    let made = next();
+    let made: string[][] = [];
     return {
       name,
       operations,
-      async run() {
-        const now = made;
-        await batches(now, size, connections);
-        setImmediate(() => {
-          made = next();
-        });
+      prepare() {
+        made = Array.from({ length: operations / size }, () => madeBatch(size));
       },
+      run: () => batches(made, size, connections),
     };
   };
   const ours = async (count: number): Promise<void> => {
@@ -179,13 +156,13 @@ try {
     transaction: 'one transaction per event',
   };
   const cases = [
-    await sized(names.ours, callers, ours),
+    await sized(names.ours, seconds, ours, callers),
     await limit(names.limit, callers, 1),
-    await sized(names.oursInBursts, callers * burst, oursInBursts),
+    await sized(names.oursInBursts, seconds, oursInBursts, callers * burst),
     await limit(names.limitInBursts, 1000, 2),
-    await sized(names.update, callers, update),
-    await sized(names.transaction, callers, transaction),
-  ].filter((one) => one !== undefined);
+    await sized(names.update, seconds, update, callers),
+    await sized(names.transaction, seconds, transaction, callers),
+  ];
   const results = await interleave(cases, {
     rounds,
     warmup: 1,

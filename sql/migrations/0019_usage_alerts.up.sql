@@ -68,26 +68,37 @@ begin
     where p.tenant_id = p_tenant and p.namespace_id = c.namespace_id and p.metric = p_metric and p.period = p_period and p.period_start = p_start;
 end $$;
 
--- A limit or plan has changed: what is due under the new one is told at once, and when to look next is found out anew.
-create function tenantry.refresh_usage_alerts(p_tenant uuid) returns void language plpgsql volatile
-set search_path = pg_catalog, pg_temp as $$
+-- A limit or plan has changed: what the organization is due under the new one is told at once, and when to look next is found out
+-- anew; of its namespaces, of which there may be thousands, with their next event. A namespace's own limit has changed: the same for it.
+create function tenantry.refresh_usage_alerts(p_tenant uuid, p_namespace uuid default '00000000-0000-0000-0000-000000000000') returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
+  nil constant uuid := '00000000-0000-0000-0000-000000000000';
   c record;
 begin
   perform from tenantry.usage_accounts a where a.tenant_id = p_tenant for update;
   if not found then
     return;
   end if;
-  for c in select p.namespace_id, p.metric, p.period, p.period_start from tenantry.usage_periods p
-    where p.tenant_id = p_tenant and p.period_end > clock_timestamp()
-    order by 1, 2, 3, 4
+  for c in select p.metric, p.period, p.period_start from tenantry.usage_periods p
+    where p.tenant_id = p_tenant and p.namespace_id = p_namespace and p.period_end > clock_timestamp()
+    order by 1, 2, 3
   loop
-    perform tenantry.check_usage_alerts(p_tenant, c.namespace_id, c.metric, c.period, c.period_start);
+    perform tenantry.check_usage_alerts(p_tenant, p_namespace, c.metric, c.period, c.period_start);
   end loop;
+  if p_namespace = nil then
+    update tenantry.usage_periods p set alert_at = null
+      where p.tenant_id = p_tenant and p.namespace_id <> nil and p.period_end > clock_timestamp() and p.alert_at is not null;
+  end if;
 end $$;
 
--- Here, where what it calls is: namespaces came before usage.
+create function tenantry.usage_namespace_changed() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  perform tenantry.refresh_usage_alerts(new.tenant_id, new.id);
+  return null;
+end $$;
 create trigger usage_limits after update of limits on tenantry.namespaces
-  for each row when (new.limits is distinct from old.limits) execute function tenantry.usage_limits_changed();
+  for each row when (new.limits is distinct from old.limits) execute function tenantry.usage_namespace_changed();
 
 grant execute on function tenantry.caller_usage_limit(text) to tenantry_app, tenantry_operator;

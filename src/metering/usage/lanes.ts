@@ -68,16 +68,22 @@ export function countArguments(events: readonly PlacedEvent[]): CountArguments {
   const offsets: number[] = [];
   let plain = true;
   let named = false;
+  let last: PlacedEvent | undefined;
+  let lane = 0;
   for (const event of events) {
-    const key = `${event.tenantId}${event.metric} ${event.slot}${event.namespaceId ?? ''}:${event.apiKeyId ?? ''}`;
-    let lane = laneOf.get(key);
-    if (lane === undefined) {
-      lane = tenants.push(event.tenantId);
-      namespaces.push(event.namespaceId ?? 'null');
-      keys.push(event.apiKeyId ?? 'null');
-      metrics.push(event.metric);
-      slots.push(event.slot);
-      laneOf.set(key, lane);
+    // those of one request come one after the other
+    if (last === undefined || !shareLane(event, last)) {
+      const key = `${event.tenantId}${event.metric} ${event.slot}${event.namespaceId ?? ''}:${event.apiKeyId ?? ''}`;
+      lane = laneOf.get(key) ?? 0;
+      if (lane === 0) {
+        lane = tenants.push(event.tenantId);
+        namespaces.push(event.namespaceId ?? 'null');
+        keys.push(event.apiKeyId ?? 'null');
+        metrics.push(event.metric);
+        slots.push(event.slot);
+        laneOf.set(key, lane);
+      }
+      last = event;
     }
     lanes.push(lane);
     ids.push(event.id);
@@ -98,3 +104,10 @@ export function countArguments(events: readonly PlacedEvent[]): CountArguments {
     named ? events.map(({ subject }) => subject ?? null) : null,
   ];
 }
+
+const shareLane = (a: PlacedEvent, b: PlacedEvent): boolean =>
+  a.tenantId === b.tenantId &&
+  a.metric === b.metric &&
+  a.slot === b.slot &&
+  a.namespaceId === b.namespaceId &&
+  a.apiKeyId === b.apiKeyId;

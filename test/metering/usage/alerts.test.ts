@@ -124,14 +124,16 @@ describe('C3: alerts, once per organization, metric, period and level', () => {
       [us, 'month', 90, 50],
       [us, 'month', 100, 50],
     ];
-    expect((await told()).toSorted()).toEqual(all.toSorted());
+    expect(new Set((await told()).map(String))).toEqual(new Set(all.map(String)));
+    expect(await told()).toHaveLength(all.length);
     await use(us, 20); // 90 of the organization's 100
     expect((await told()).at(-1)).toEqual([null, 'month', 90, 100]);
     const sent = await f.db.query<{ namespace: string | null }>(
       `select payload ->> 'namespaceId' as namespace from tenantry.outbox where tenant_id = $1 and topic = 'usage.alert' order by number`,
       [t.tenantId],
     );
-    expect(sent.map(({ namespace }) => namespace).toSorted()).toEqual([...all.map(([id]) => id), null].toSorted());
+    const places = (ids: readonly unknown[]) => ids.map(String).toSorted((a, b) => (a < b ? -1 : 1));
+    expect(places(sent.map(({ namespace }) => namespace))).toEqual(places([...all.map(([id]) => id), null]));
     const confined = () =>
       withTenant({ tenantId: t.tenantId, userId: t.userId, namespaceId: us }, () => f.usage.alerts());
     expect((await confined()).map(({ namespaceId }) => namespaceId)).toEqual([us, us]);

@@ -45,24 +45,51 @@ export async function runBackfill(
   options: BackfillOptions,
 ): Promise<void> {
   await mark(context, context.pool, step.id, 'running');
-  const client = await context.pool.connect();
+  const client = await takeSession(context);
+  let whole = false;
   try {
-    // For this session alone: the connection is closed afterwards. Rows and cursor are one transaction, so one that a crash of the
-    // server takes is done again: no batch waits for the disk.
-    await client.query(
-      `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off; set synchronous_commit = off;
-       set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
-    );
     await client.query(prepareWindow(context, step));
     const size = await selectSize(client, step.relation);
     if (!isRest(step)) await context.state.setTotal(client, context.lease.fence, step.id, size.rows);
     const pages = cursor?.pages ?? size.pages;
     const fill: Fill = { client, pid: await backendPid(client), step, bytes: size.bytes };
     await passOver(context, fill, { page: cursor?.page ?? 0, pages }, options);
+    whole = true;
   } finally {
-    client.release(true);
+    if (whole) context.sessions.push(client);
+    else client.release(true);
   }
   await mark(context, context.pool, step.id, 'done');
+}
+
+/** A connection with the settings of a backfill, which the next step takes over: it goes to nobody else, and is closed with the phase. */
+async function takeSession({ pool, sessions }: RunContext): Promise<ClientLike> {
+  for (let kept = sessions.pop(); kept !== undefined; kept = sessions.pop()) {
+    try {
+      await kept.query('deallocate tenantry_window; reset enable_hashjoin; reset enable_mergejoin');
+      return kept;
+    } catch {
+      // the server has ended it meanwhile
+      kept.release(true);
+    }
+  }
+  const client = await pool.connect();
+  try {
+    // Rows and cursor are one transaction, so one that a crash of the server takes is done again: no batch waits for the disk.
+    await client.query(
+      `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off; set synchronous_commit = off;
+       set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
+    );
+    return client;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+/** Closes what steps of a backfill have left to each other. */
+export function closeSessions({ sessions }: Pick<RunContext, 'sessions'>): void {
+  for (const session of sessions.splice(0)) session.release(true);
 }
 
 interface Fill {

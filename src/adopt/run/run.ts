@@ -6,7 +6,7 @@ import { TenantryError } from '../../errors.ts';
 import type { Isolation } from '../../isolation/index.ts';
 import type { PhaseHooks } from '../hooks/phase-hooks.ts';
 import { type ModeStep, type Phase, type Plan, phases, type Step, type TablePlan } from '../plan-types.ts';
-import { type BackfillOptions, runBackfill } from './backfill-run.ts';
+import { type BackfillOptions, closeSessions, runBackfill } from './backfill-run.ts';
 import { runBatches } from './batches-run.ts';
 import type { OnEvent } from './events.ts';
 import { followUp } from './follow-up.ts';
@@ -125,7 +125,7 @@ async function withLease(
     const { pool, schema, state, locks, signal, onEvent } = options;
     const going = { lease, signal };
     const pace = createPace({ pool, options: options.backfill, onEvent, assertGoing: () => assertGoing(going) });
-    await work({ pool, schema, state, lease, locks, signal, onEvent, pace });
+    await work({ pool, schema, state, lease, locks, signal, onEvent, pace, sessions: [] });
   } catch (error) {
     const paused = error instanceof TenantryError && error.code === 'TNT_ADOPT_PAUSED';
     const told = translateDatabaseError(error);
@@ -148,6 +148,8 @@ async function runPhase(
     for (const step of group) {
       await own.pace.open();
       assertGoing(own);
+      // a pool may have no connection to spare for those that wait
+      if (step.kind !== 'backfill') closeSessions(own);
       try {
         findings.push(...(await runStep(options, own, plan, step, rows.get(step.id))));
       } catch (error) {
@@ -157,18 +159,22 @@ async function runPhase(
     }
   };
   const parallel = steps[0]?.phase === 'backfill' ? parallelOf(options) : 1;
-  if (parallel === 1) await runAll(context, steps);
-  else {
-    // a table that fails stops the others between two batches
-    const stop = new AbortController();
-    const signal = context.signal === undefined ? stop.signal : AbortSignal.any([context.signal, stop.signal]);
-    const own = { ...context, signal };
-    await runGroups(
-      groupByTable(plan, steps),
-      parallel,
-      (group) => runAll(own, group),
-      () => stop.abort(),
-    );
+  try {
+    if (parallel === 1) await runAll(context, steps);
+    else {
+      // a table that fails stops the others between two batches
+      const stop = new AbortController();
+      const signal = context.signal === undefined ? stop.signal : AbortSignal.any([context.signal, stop.signal]);
+      const own = { ...context, signal };
+      await runGroups(
+        groupByTable(plan, steps),
+        parallel,
+        (group) => runAll(own, group),
+        () => stop.abort(),
+      );
+    }
+  } finally {
+    closeSessions(context);
   }
   if (findings.length > 0) throw verifyFailed(findings);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeBlocker } from '../../database/blockers.ts';
 import { sqlStateOf } from '../../database/database-error.ts';
-import type { PoolLike } from '../../database/kernel.ts';
+import type { ClientLike, PoolLike } from '../../database/kernel.ts';
 import { type LockAttempt, type LockOptions, runStatements, withLockRetry } from '../../database/locks.ts';
 import { type Queryable, type Row, renderSchema, type Statement } from '../../database/sql.ts';
 import { TenantryError } from '../../errors.ts';
@@ -21,6 +21,8 @@ export interface RunContext {
   readonly signal: AbortSignal | undefined;
   readonly onEvent: OnEvent;
   readonly pace: Pace;
+  /** Connections of the backfill that wait for its next step. */
+  readonly sessions: ClientLike[];
 }
 
 export function lockOptions(context: RunContext, id: string): LockOptions {

@@ -1,10 +1,14 @@
 import type { Queryable, Row } from '../database/sql.ts';
 import type { TableName } from './inspection.ts';
 
-export interface PrivilegeRow extends Row {
+/** A table, whose it is, and who asks. */
+export interface OwnedRow extends Row {
   table: TableName;
   owner: string;
   login: string;
+}
+
+export interface PrivilegeRow extends OwnedRow {
   mayAlter: boolean;
   schemaOwner: string;
   mayGrantSchema: boolean;
@@ -19,6 +23,17 @@ export async function selectPrivileges(db: Queryable, tables: readonly TableName
               and has_schema_privilege(n.oid, 'create with grant option') as "mayGrantSchema"
      from unnest($1::text[]) with ordinality t(name, o) join pg_class c on c.oid = t.name::regclass
      join pg_namespace n on n.oid = c.relnamespace order by t.o`,
+    [tables],
+  );
+  return rows;
+}
+
+/** Tables that this login cannot read. */
+export async function selectUnreadable(db: Queryable, tables: readonly TableName[]): Promise<OwnedRow[]> {
+  const { rows } = await db.query<OwnedRow>(
+    `select t.name as "table", pg_get_userbyid(c.relowner)::text as owner, current_user::text as login
+     from unnest($1::text[]) with ordinality t(name, o) join pg_class c on c.oid = t.name::regclass
+     where not has_table_privilege(c.oid, 'select') order by t.o`,
     [tables],
   );
   return rows;

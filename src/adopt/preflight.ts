@@ -4,7 +4,13 @@ import { inspectDatabase } from './inspect.ts';
 import type { Inspection, TableName } from './inspection.ts';
 import type { Plan, TablePlan } from './plan-types.ts';
 import { indexFindings } from './preflight-indexes.ts';
-import { selectHorizon, selectLeakyIndexes, selectPrivileges, selectStatements } from './preflight-queries.ts';
+import {
+  type OwnedRow,
+  selectHorizon,
+  selectLeakyIndexes,
+  selectPrivileges,
+  selectStatements,
+} from './preflight-queries.ts';
 import { shapeFindings } from './preflight-shapes.ts';
 import { wouldFire } from './steps/backfill.ts';
 import { upsertFindings } from './uniques/upserts.ts';
@@ -41,19 +47,23 @@ export async function runPreflight(db: Queryable, plan: Plan, schema: string): P
   ];
 }
 
+/** A table of another login's, whose rights this one needs. */
+export const ofAnother =
+  (what: 'read' | 'change') =>
+  ({ table, owner, login }: OwnedRow): PreflightFinding => ({
+    code: 'privilege-table-owner',
+    level: 'blocker',
+    object: table,
+    message: `${login} may not ${what} ${table}, which belongs to ${owner}`,
+    fix: `grant ${ident(owner)} to ${ident(login)};`,
+  });
+
 async function privileges(db: Queryable, tables: readonly TableName[]): Promise<PreflightFinding[]> {
   const rows = await selectPrivileges(db, tables);
   const findings: PreflightFinding[] = [];
-  for (const { table, owner, login, mayAlter, schemaOwner, mayGrantSchema } of rows) {
-    if (!mayAlter) {
-      findings.push({
-        code: 'privilege-table-owner',
-        level: 'blocker',
-        object: table,
-        message: `${login} may not change ${table}, which belongs to ${owner}`,
-        fix: `grant ${ident(owner)} to ${ident(login)};`,
-      });
-    }
+  for (const row of rows) {
+    const { table, login, mayAlter, schemaOwner, mayGrantSchema } = row;
+    if (!mayAlter) findings.push(ofAnother('change')(row));
     if (!mayGrantSchema) {
       findings.push({
         code: 'privilege-schema',

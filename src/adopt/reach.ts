@@ -1,4 +1,4 @@
-import { translateDatabaseError } from '../database/database-error.ts';
+import { sqlStateOf, translateDatabaseError } from '../database/database-error.ts';
 import type { PoolLike } from '../database/kernel.ts';
 import type { Queryable } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
@@ -39,6 +39,18 @@ export async function translated<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw error instanceof ListenerError ? error.cause : translateDatabaseError(error);
+    if (error instanceof ListenerError) throw error.cause;
+    const told = translateDatabaseError(error);
+    if (!(told instanceof TenantryError)) throw told;
+    const { code, message, details } = told;
+    if (sqlStateOf(error) === '42501') throw new TenantryError(code, message, { cause: error, hint: whoAdopts });
+    // steps before this one are done, and stay so
+    if (code === 'TNT_LOCK_TIMEOUT')
+      throw new TenantryError(code, message, { details, cause: told.cause, hint: inTheWay });
+    throw told;
   }
 }
+
+const inTheWay = 'What is done is kept. When the named sessions are gone, repeat the command.';
+const whoAdopts =
+  'The login that adopts is a member of tenantry_owner and of whoever owns the tables: grant those roles to it, or connect as one that has them.';

@@ -8,9 +8,10 @@ export function adoptProgress(terminal: Terminal): { onEvent(event: AdoptEvent):
     | undefined;
   const end = (): void => {
     if (current === undefined) return;
+    const whole = current.done === current.steps;
     const rows = [...current.rows.values()].reduce((sum, n) => sum + n, 0);
     current.progress.end(
-      `${terminal.paint('good', 'done')}${rows === 0 ? '' : `, ${rows.toLocaleString('en-US')} rows`}`,
+      `${whole ? terminal.paint('good', 'done') : terminal.paint('warn', 'stopped')}${rows === 0 ? '' : `, ${rows.toLocaleString('en-US')} rows`}`,
     );
     current = undefined;
   };

@@ -96,6 +96,40 @@ describe('bad surroundings: a clear error, nothing half done, the next step name
     expect(await createAdopt({ adminPool: shop.pool }).status()).not.toMatchObject({ status: 'open' });
   });
 
+  test('a login without the rights is told whose tables they are, and what to grant', async () => {
+    const login = `weak_${shop.db.name}`;
+    const url = Object.assign(new URL(shop.db.adminUrl), { username: login, password: 'weak' });
+    await shop.db.query(
+      `create role ${login} login password 'weak'; grant tenantry_owner to ${login}; grant ${login} to tenantry_admin`,
+    );
+    const pool = new pg.Pool({ connectionString: url.href, max: 4 });
+    const weak = createAdopt({ adminPool: pool });
+    const { plan } = await createAdopt({ adminPool: shop.pool }).plan({ root: 'public.shops' });
+    try {
+      const blind = await failure(weak.plan({ root: 'public.shops' }));
+      expect([blind.code, blind.hint]).toEqual(['TNT_PRIVILEGE_MISSING', `grant "${shop.shopLogin}" to "${login}";`]);
+      expect(blind.message).toContain(`${login} may not read public.customers, which belongs to ${shop.shopLogin}`);
+      // who may read and no more is told before anything is changed
+      await shop.db.query(`grant select on all tables in schema public to ${login}`);
+      expect((await weak.plan({ root: 'public.shops' })).conflicts).toEqual([]);
+      const powerless = await failure(weak.run(plan));
+      expect([powerless.code, powerless.hint]).toEqual([
+        'TNT_PRIVILEGE_MISSING',
+        `grant "${shop.shopLogin}" to "${login}";`,
+      ]);
+      expect(powerless.message).toContain('may not change public.shops');
+      await shop.db.query(`revoke tenantry_owner from ${login}`);
+      const stranger = await failure(weak.run(plan));
+      expect([stranger.code, stranger.hint]).toEqual([
+        'TNT_PRIVILEGE_MISSING',
+        expect.stringContaining('member of tenantry_owner'),
+      ]);
+    } finally {
+      await pool.end();
+      await shop.db.query(`drop owned by ${login}; drop role ${login}`);
+    }
+  });
+
   test('a server that cannot be reached', async () => {
     const nobody = new pg.Pool({ connectionString: 'postgresql://nobody@127.0.0.1:1/nothing', max: 4 });
     const error = await failure(createAdopt({ adminPool: nobody }).run(null));

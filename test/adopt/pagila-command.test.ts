@@ -51,6 +51,11 @@ describe.skipIf(sharedData(pagila) === undefined)('pagila with its stores as ten
       'public.language': 'shared',
     });
     expect(tables.filter(({ reason }) => reason === '')).toEqual([]);
+    // a partitioned table's estimate is its partitions', counted once
+    const inspected = JSON.parse((await command('inspect', '--json')).out) as {
+      inspection: { tables: { name: string; rows: number }[] };
+    };
+    expect(inspected.inspection.tables.find(({ name }) => name === 'public.payment')?.rows).toBe(16_049);
     // without a root it takes the likeliest; a constant makes everything its own; no such table is said so
     expect((await command('classify')).out).toMatch(/\sroot\s/);
     expect((await command('classify', '--constant', 'System Tenant')).out).not.toMatch(/\sroot\s/);
@@ -82,6 +87,7 @@ describe.skipIf(sharedData(pagila) === undefined)('pagila with its stores as ten
     const stopped = await running;
     expect([stopped.code, stopped.err]).toEqual([1, expect.stringContaining('TNT_ADOPT_PAUSED')]);
     expect(stopped.err).toContain('tenantry adopt resume');
+    expect(stopped.out + stopped.err).toMatch(/^backfill\s+stopped, [\d,]+ rows$/m);
     const filled = await rowsFilled();
     expect(filled).toBeLessThan(30_000);
     expect((await command('status')).out).toContain('paused');

@@ -10,7 +10,7 @@ vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 let compiled: Awaited<ReturnType<typeof compileSources>>;
 let shop: ShopDatabase;
 beforeAll(async () => {
-  [compiled, shop] = await Promise.all([compileSources(), createShopDatabase(6000)]);
+  [compiled, shop] = await Promise.all([compileSources(), createShopDatabase(1500)]);
 });
 afterAll(async () => {
   await shop.drop();

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { analyzeHost } from './support/analyze.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -124,7 +125,7 @@ beforeAll(async () => {
   db = await createTestDatabase();
   pool = new pg.Pool({ connectionString: db.adminUrl, max: 6 });
   await db.query(schema);
-  await db.query('analyze');
+  await analyzeHost(db);
   before = await dumpSchema(db.admin);
 });
 afterAll(async () => {

@@ -8,6 +8,7 @@ import { labelsOf } from '../../src/adopt/graph.ts';
 import { ident } from '../../src/database/sql.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { type Shape, shapes } from './zoo/shapes.ts';
+import { analyzeHost } from './support/analyze.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -82,7 +83,7 @@ for (const shape of shapes) {
       pool = new pg.Pool({ connectionString: db.adminUrl, max: 6 });
       await db.query(readFileSync(fileOf(shape.name), 'utf8'));
       if (shape.name === 'extension-tables') await joinExtension(db);
-      await db.query('analyze');
+      await analyzeHost(db);
     });
     afterAll(async () => {
       await pool.end();

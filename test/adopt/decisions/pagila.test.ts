@@ -6,6 +6,7 @@ import { sharedData } from '../../support/data.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { loadSql } from '../../support/load-sql.ts';
 import { digest, pagila } from '../support/real-data.ts';
+import { analyzeHost } from '../support/analyze.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -80,7 +81,7 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
     await old.connect();
     await loadSql(old, file!);
     await old.query('set search_path to public; set timezone to utc');
-    await db.query('analyze');
+    await analyzeHost(db);
   });
   afterAll(async () => {
     await old.end();

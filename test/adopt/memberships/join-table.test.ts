@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../../src/adopt/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { byJoinTable, members, oldMembers, oldTables } from './old-tables.ts';
+import { analyzeHost } from '../support/analyze.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -13,7 +14,7 @@ beforeAll(async () => {
   db = await createTestDatabase();
   pool = new pg.Pool({ connectionString: db.adminUrl, max: 6 });
   await db.query(oldTables);
-  await db.query('analyze');
+  await analyzeHost(db);
   before = await dumpSchema(db.admin);
 });
 afterAll(async () => {

@@ -5,6 +5,7 @@ import { createAdopt, dumpSchema } from '../../../src/adopt/index.ts';
 import { tenantry } from '../../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { byJoinTable, members, oldMembers, oldTables } from './old-tables.ts';
+import { analyzeHost } from '../support/analyze.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -23,7 +24,7 @@ beforeAll(async () => {
   await db.query(
     `create role ${oldLogin}; grant ${oldLogin} to tenantry_admin; grant all on all tables in schema public to ${oldLogin}; grant all on all sequences in schema public to ${oldLogin}`,
   );
-  await db.query('analyze');
+  await analyzeHost(db);
   before = await dumpSchema(db.admin);
 });
 afterAll(async () => {

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema } from '../../../src/adopt/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { analyzeHost } from '../support/analyze.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -24,7 +25,7 @@ beforeAll(async () => {
     insert into order_lines (order_id) select id from orders, generate_series(1, 2);
     insert into parcels (line_id) select id from order_lines;
     insert into tickets (customer) select (array['ACME', 'BOLT'])[1 + n % 2] from generate_series(1, 10) n`);
-  await db.query('analyze');
+  await analyzeHost(db);
   before = await dumpSchema(db.admin);
 });
 afterAll(async () => {

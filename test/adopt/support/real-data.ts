@@ -2,6 +2,7 @@ import pg from 'pg';
 import { sharedData } from '../../support/data.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { loadSql } from '../../support/load-sql.ts';
+import { analyzeHost } from './analyze.ts';
 
 /** A database that nobody here wrote, from files of the shared data, as tenantry_admin's. */
 export async function loadRealData(...files: readonly string[]): Promise<{ db: TestDatabase; pool: pg.Pool }> {
@@ -9,7 +10,8 @@ export async function loadRealData(...files: readonly string[]): Promise<{ db: T
   const client = new pg.Client({ connectionString: db.adminUrl });
   await client.connect();
   for (const file of files) await loadSql(client, sharedData(file)!);
-  await client.query('set search_path to default; analyze');
+  await client.query('set search_path to default');
+  await analyzeHost(client);
   await client.end();
   return { db, pool: new pg.Pool({ connectionString: db.adminUrl, max: 6 }) };
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type AdoptStatus, createAdopt, type Plan } from '../../../src/adopt/index.ts';
 import { tenantry } from '../../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { analyzeHost } from '../support/analyze.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
@@ -28,7 +29,7 @@ describe('the state of an adoption', () => {
       insert into public.shops select n, 'Shop ' || n from generate_series(1, 3) n;
       insert into public.orders select n, 1 + n % 3, repeat('x', 200) from generate_series(1, 6000) n;
       create table public.empty (id bigint primary key, shop_id bigint not null references public.shops (id));`);
-    await db.query('analyze');
+    await analyzeHost(db);
     plan = (await createAdopt({ adminPool: pool }).plan({ root: 'public.shops' })).plan;
   });
   afterAll(async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt, dumpSchema, writePlanFile } from '../../../src/adopt/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { failure } from '../support/failure.ts';
+import { analyzeHost } from '../support/analyze.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -32,7 +33,7 @@ const drop = (name: string): Promise<unknown> => db.query(`drop schema ${name} c
 describe('references without a constraint', () => {
   test('are offered and never assumed: without them run stops, names every undecided table and says what to write', async () => {
     await inSchema('app', zoo('undeclared-references'));
-    await db.query('analyze');
+    await analyzeHost(db);
     const adopt = createAdopt({ adminPool: pool });
     // no foreign key at all, as a schema that came from MySQL: a root is proposed all the same, with the reason
     const { roots, inspection } = await adopt.inspect();
@@ -187,7 +188,7 @@ test('functions, views, publications and tables of extensions are in the inspect
 
 test('content types of Django are offered as polymorphic pairs, each number with its model, and lead every row to its tenant', async () => {
   await inSchema('app', zoo('content-types'));
-  await db.query('analyze');
+  await analyzeHost(db);
   const adopt = createAdopt({ adminPool: pool });
   const before = await dumpSchema(pool);
   const { references } = await adopt.inspect();

@@ -31,7 +31,7 @@ const peers = join(bench, 'package.json');
 const timeOf = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 const installed = timeOf(join(bench, 'node_modules', '.package-lock.json'));
 if ((!options.includes('--quick') || peersInFigures.includes(name)) && installed < timeOf(peers)) {
-  console.log('Installing what Tenantry is compared with (bench/package.json) …');
+  console.log('Installing what Tenantry is compared with (bench/package.json), once and apart from what is measured …');
   run(
     'npm',
     ['install', '--no-audit', '--no-fund', '--loglevel=error', '--legacy-peer-deps', '--ignore-scripts'],

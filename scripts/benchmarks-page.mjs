@@ -17,6 +17,7 @@ const meanings = {
   'verify-key': {
     floor: 'uncached verification ÷ a bare prepared `SELECT` by hash, 200 keys, 16 concurrent (goal 0.9)',
     'floor-one-key': 'the same, one hot key',
+    'floor-one-caller': 'the same, one verification at a time: nothing is asked for together',
     'cached-cost': 'cost of a cached verification ÷ checksum + hash + map look-up (goal at most 2)',
     flat: 'uncached verification with 1,000,000 keys ÷ with 100 (1 is flat)',
     'better-auth': 'Tenantry as it comes ÷ better-auth with its api-key plugin (goal 20)',
@@ -41,6 +42,13 @@ const meanings = {
     p99: "p99 of the application's statements while Tenantry works ÷ before (goal at most 1.5)",
     keyset: 'idle: rows per second ÷ those of keyset batches of 10,000 (goal at least 2)',
     wal: 'idle: bytes of write-ahead log a row ÷ those of keyset batches of 10,000 (goal at most 0.5)',
+  },
+  audit: {
+    'entries-one-organization':
+      'entries per second of one organization, each in a transaction of its own, 16 concurrent',
+    'entries-16-organizations': 'the same, one caller for each of 16 organizations',
+    'entries-in-one-transaction': 'entries per second of one organization, 20 in a transaction',
+    bare: 'Tenantry, 16 organizations ÷ a row in a bare table',
   },
   tenants: { flat: 'worst cost at the largest number of organizations ÷ the smallest (1 is flat)' },
 };

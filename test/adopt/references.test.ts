@@ -42,7 +42,9 @@ async function answer(text: string): Promise<string> {
     () => undefined,
     (e: pg.DatabaseError) => e,
   );
-  return error === undefined ? 'done' : `${error.code} ${error.message}`;
+  if (error === undefined) return 'done';
+  const { code, message, detail, schema, table, constraint } = error;
+  return [`${code} ${message}`, detail, schema, table, constraint].join(' | ');
 }
 
 describe('C7: a reference to another tenant’s row', () => {

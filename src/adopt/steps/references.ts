@@ -72,10 +72,16 @@ function body(plan: Plan, table: TablePlan, keys: readonly ForeignKey[]): string
     const parent = plan.tables.find((t) => t.table === key.parent);
     const hidden =
       parent?.required === 'never' ? ' or (found and v_tenant is null and tenantry.context_tenant() is not null)' : '';
+    // as PostgreSQL tells it of a row that is not there: applications look at the constraint's name, and learn no more
+    const told = [
+      `errcode = '23503'`,
+      `detail = ${literal(`Key is not present in table "${parent?.name ?? key.parent}".`)}`,
+      `schema = ${literal(table.schema)}, table = ${literal(table.name)}, constraint = ${literal(key.name)}`,
+    ].join(', ');
     return `  if ${keyPresent(key, 'new')} and (tg_op = 'INSERT' or ${changed.join(' or ')}) then
     select p.${column} into v_tenant from ${parentRows(key)} p where ${joinCondition(key, 'new', 'p')};
     if v_tenant <> coalesce(tenantry.context_tenant(), new.${column}) or v_tenant <> new.${column}${hidden} then
-      raise exception 'insert or update on table "%" violates foreign key constraint "%"', ${literal(table.name)}, ${literal(key.name)} using errcode = '23503';
+      raise exception 'insert or update on table "%" violates foreign key constraint "%"', ${literal(table.name)}, ${literal(key.name)} using ${told};
     end if;
   end if;\n`;
   });

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Audit, createAudit } from '../../src/audit/index.ts';
 import { createOperatorPool } from '../../src/pool/index.ts';
 import { createTenantry } from '../../src/tenantry.ts';
@@ -84,6 +84,43 @@ describe('partitions of the audit log', () => {
     expect(await partitions()).toContain(`audit_log_${month}`);
     expect(await audit.maintain()).toBe(0);
     expect(await a.asAdmin(() => audit.verify())).toMatchObject({ ok: true, entries: 9 });
+  });
+
+  it('that are missing are asked for before anything is held that a writer waits for', async () => {
+    const a = await newOrganization(f);
+    const month = new Date().toISOString().slice(0, 7).replace('-', '_');
+    await f.db.query(`alter table tenantry.audit_log detach partition tenantry.audit_log_${month}`);
+    await f.db.query(`drop table tenantry.audit_log_${month}`);
+    await a.asAdmin(() => audit.record({ action: 'stray' }));
+    let recorded = (): void => {};
+    let commit = (): void => {};
+    const isRecorded = new Promise<void>((done) => (recorded = done));
+    const mayCommit = new Promise<void>((done) => (commit = done));
+    const written = a.asAdmin(() =>
+      f.kernel.transaction(async (tx) => {
+        await audit.record({ action: 'open' }, tx);
+        recorded();
+        await mayCommit;
+      }),
+    );
+    await isRecorded;
+    const maintained = audit.maintain();
+    const held = await vi.waitFor(
+      async () => {
+        const rows = await f.db.query<{ held: number }>(
+          `select (select count(*)::int from pg_locks h where h.pid = w.pid and h.granted and h.relation = 'tenantry.audit_log'::regclass) as held
+           from pg_locks w join pg_database d on d.oid = w.database and d.datname = current_database()
+           where not w.granted and w.relation = 'tenantry.organizations'::regclass`,
+        );
+        expect(rows).toHaveLength(1);
+        return rows[0]?.held;
+      },
+      { timeout: 30_000, interval: 10 },
+    );
+    commit();
+    await Promise.all([written, maintained]);
+    expect(held).toBe(0);
+    expect(await a.asAdmin(() => audit.verify())).toMatchObject({ ok: true, entries: 2 });
   });
 });
 

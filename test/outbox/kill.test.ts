@@ -55,6 +55,15 @@ async function startWorker(): Promise<ChildProcess> {
   return worker;
 }
 
+/** However much has piled up: only a minute in which nothing comes is an end. */
+async function arrives(what: string, count: () => Promise<number>, look: () => Promise<boolean>): Promise<void> {
+  for (let before = -1, now = await count(); now > before; [before, now] = [now, await count()]) {
+    const done = await until(what, look, 60_000).catch(() => false);
+    if (done === true) return;
+  }
+  throw new Error(`${what}: nothing has come for a minute`);
+}
+
 /** Nothing lost, and nothing before its turn: what comes is the next one, or one that came before. */
 function expectInOrder(deliveries: number[], last: number): void {
   let reached = 0;
@@ -108,14 +117,15 @@ describe('kill -9 of dispatchers under load', () => {
     }
     emitting = false;
     await Promise.all(load);
+    const count = async (): Promise<number> =>
+      receiver.received.length + (await f.db.query<{ n: number }>('select count(*)::int as n from seen'))[0]!.n;
     for (const { tenantId } of organizations) {
       const wanted = last.get(tenantId)!;
-      await until(`webhooks of ${tenantId}`, () => receivedOf(tenantId).includes(wanted), 60_000);
-      await until(
-        `handlers of ${tenantId}`,
-        async () =>
-          (await f.db.query('select 1 from seen where tenant_id = $1 and seq = $2', [tenantId, wanted])).length > 0,
-        60_000,
+      await arrives(`webhooks of ${tenantId}`, count, async () => receivedOf(tenantId).includes(wanted));
+      await arrives(`handlers of ${tenantId}`, count, async () =>
+        f.db
+          .query('select 1 from seen where tenant_id = $1 and seq = $2', [tenantId, wanted])
+          .then((rows) => rows.length > 0),
       );
     }
     for (const worker of [first, second]) worker.kill('SIGKILL');

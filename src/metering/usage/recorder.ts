@@ -29,8 +29,8 @@ export interface Recorder {
 /** After a duplicate more are likely: a client sends a day again. */
 const carefulFor = 20;
 
-/** Fewer events than this are not divided among the flushes that are free: they cost less than waiting for the disk twice. */
-const leastShare = 64;
+/** Fewer events than this are not divided among the flushes that are free: a transaction costs more than they do. */
+const leastShare = 8;
 
 interface Waiting {
   readonly event: PlacedEvent;

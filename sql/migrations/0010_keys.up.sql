@@ -120,7 +120,7 @@ comment on table tenantry.api_key_lookups is 'Kept by triggers from keys, secret
 create index api_key_lookups_prefix_idx on tenantry.api_key_lookups (lookup_prefix, tenant_id) where lookup_prefix is not null;
 alter table tenantry.api_key_lookups enable row level security;
 
-create view tenantry.api_key_answers as
+create view tenantry.api_key_answers with (security_invoker = true) as
   select s.tenant_id, s.key_id, s.id as secret_id, s.lookup, s.lookup_prefix, least(k.expires_at, s.expires_at) as expires_at,
     (jsonb_strip_nulls(jsonb_build_object(
       'keyId', k.id, 'tenantId', k.tenant_id, 'tenantKey', case when o.key <> o.id::text then o.key end, 'secretId', s.id,

@@ -244,7 +244,9 @@ try {
     lines['p99.9 plain'] = percentiles[0]?.p999 ?? 0;
     lines['p99.9 multiplex'] = percentiles[2]?.p999 ?? 0;
     // the two of a round met the same machine: their ratio says more than the ratio of two medians
-    const [tailsOfPlain = [], , tailsOfShared = []] = tails.map(({ times }) => times.map((one) => quantile(one, 0.999)));
+    const [tailsOfPlain = [], , tailsOfShared = []] = tails.map(({ times }) =>
+      times.map((one) => quantile(one, 0.999)),
+    );
     lines['tail'] = spread(tailsOfShared.map((tail, round) => tail / (tailsOfPlain[round] as number))).median;
   }
 

@@ -12,7 +12,7 @@ const row: LedgerRow = {
   namespaceId: null,
   apiKeyId: null,
   subject: '@sum, "all"',
-  corrects: '+1',
+  corrects: '+A1',
   reason: '-1+1',
 };
 
@@ -24,7 +24,7 @@ describe('C3 usage as CSV', () => {
     })();
     for await (const text of exportLines(pages, 'csv')) lines.push(text);
     expect(lines[1]).toBe(
-      `'=cmd(),memories,-2.50,-1,2026-03-01T00:00:00.000Z,2026-03-01T00:00:01.000Z,,,"'@sum, ""all""",'+1,'-1+1\r\n`,
+      `'=cmd(),memories,-2.50,-1,2026-03-01T00:00:00.000Z,2026-03-01T00:00:01.000Z,,,"'@sum, ""all""",'+A1,'-1+1\r\n`,
     );
   });
 });

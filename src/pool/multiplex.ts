@@ -62,6 +62,7 @@ export class Multiplexer {
   readonly #overflow: (query: TenantQuery) => void;
   #lanes: Lane[] = [];
   #opening = 0;
+  readonly #openings = new Set<Promise<void>>();
   readonly #waiting = new FairQueue<TenantQuery>();
   readonly #slow = new Map<TextEntry, number>();
   #watch: NodeJS.Timeout | undefined = undefined;
@@ -99,7 +100,7 @@ export class Multiplexer {
     if (lane !== undefined) lane.run(query);
     else if (this.#lanes.length + this.#opening < this.#connections) {
       this.#waiting.push(query.scope?.identity ?? '', query);
-      void this.#addLane();
+      this.#addLane();
     } else if (this.#opening === 0 && this.#lanes.every(({ stuck }) => stuck)) this.#overflow(query);
     else this.#waiting.push(query.scope?.identity ?? '', query);
     this.#watch ??= setInterval(() => setImmediate(() => this.#look()), this.#slowAfter / looks).unref();
@@ -108,7 +109,8 @@ export class Multiplexer {
   async end(): Promise<void> {
     this.#ended = true;
     clearInterval(this.#watch);
-    await Promise.all(this.#lanes.map(({ client }) => client.end()));
+    this.#failWaiting(new Error('Cannot use a pool after calling end on the pool'));
+    await Promise.all([...this.#openings, ...this.#lanes.map(({ client }) => client.end())]);
   }
 
   #isSlow(entry: TextEntry): boolean {
@@ -130,14 +132,22 @@ export class Multiplexer {
       if (best === undefined || lane.inFlight < best.inFlight) best = lane;
     }
     // a new connection is worth more than a place behind others
-    if (best !== undefined && this.#lanes.length + this.#opening < this.#connections) void this.#addLane();
+    if (best !== undefined && this.#lanes.length + this.#opening < this.#connections) this.#addLane();
     return best;
   }
 
-  async #addLane(): Promise<void> {
+  #addLane(): void {
+    if (this.#ended) return;
+    const opening = this.#openLane();
+    this.#openings.add(opening);
+    void opening.finally(() => this.#openings.delete(opening));
+  }
+
+  async #openLane(): Promise<void> {
     this.#opening++;
     try {
       const client = await this.#open();
+      if (this.#ended) return await client.end(); // nobody would end it later
       const lane = new Lane(client, () => this.#pump());
       client.once('end', () => {
         this.#lanes = this.#lanes.filter((other) => other !== lane);
@@ -164,7 +174,7 @@ export class Multiplexer {
       const query = this.#waiting.shift();
       if (query !== undefined) lane.run(query);
     }
-    if (this.#waiting.size > 0 && this.#lanes.length === 0 && this.#opening === 0) void this.#addLane();
+    if (this.#waiting.size > 0 && this.#lanes.length === 0 && this.#opening === 0) this.#addLane();
   }
 
   /**

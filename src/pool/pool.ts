@@ -109,10 +109,15 @@ export class TenantPool extends BasePool implements Lender {
   async #openShared(): Promise<TenantClient> {
     const client = runOutsideContext(() => new TenantClient(this.options));
     client.leased = true;
-    await client.connect();
-    await Promise.resolve(this.options.onConnect?.(client) as unknown);
-    client.startPipelining();
-    return client;
+    try {
+      await client.connect();
+      await Promise.resolve(this.options.onConnect?.(client) as unknown);
+      client.startPipelining();
+      return client;
+    } catch (error) {
+      await client.end().catch(() => {});
+      throw error;
+    }
   }
 
   /** Ends the connections that are shared; pg ends the others. */

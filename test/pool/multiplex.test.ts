@@ -134,6 +134,38 @@ describe('multiplexing', () => {
     pool.end = async () => undefined;
   });
 
+  it.each([
+    ['while its connections open', 0],
+    ['while statements wait for a place', 30],
+  ])('leaves no connection and no caller behind when the pool ends %s', async (_, wait) => {
+    const before = await backends();
+    for (let round = 0; round < 5; round += 1) {
+      const pool = at.open({ max: 1, multiplex: { connections: 2, depth: 1 } });
+      const asked = Array.from({ length: 20 }, () => asA(() => pool.query('select pg_sleep(0.005)')));
+      const settled = Promise.allSettled(asked);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      await pool.end();
+      pool.end = async () => undefined;
+      await settled;
+    }
+    for (let tries = 0; (await backends()) > before && tries < 200; tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await backends()).toBe(before);
+  });
+
+  it('ends a connection that could not be set up', async () => {
+    const before = await backends();
+    const pool = at.open({
+      max: 1,
+      multiplex: { connections: 1 },
+      onConnect: (client) => client.query('select 1 / 0') as unknown as undefined,
+    });
+    await expect(asA(() => pool.query('select 1'))).rejects.toMatchObject({ code: '22012' });
+    for (let tries = 0; (await backends()) > before && tries < 200; tries += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await backends()).toBe(before);
+  });
+
   it('without a context nothing is sent; shadow misses of neighbours are told apart', async () => {
     const misses: ShadowMiss[] = [];
     const pool = at.open({ max: 1, multiplex: { connections: 1 }, onShadowMiss: (miss) => misses.push(miss) });

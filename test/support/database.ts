@@ -24,7 +24,7 @@ export interface TestDatabase {
 export async function createTestDatabase({ migrated = true }: { migrated?: boolean } = {}): Promise<TestDatabase> {
   const server = inject('server');
   const name = `tenantry_test_${randomBytes(6).toString('hex')}`;
-  await asAdmin(
+  await execute(
     `${server.adminBase}/postgres`,
     // copied as files: half the time of the usual way, which writes every page to the log as well
     migrated
@@ -45,16 +45,16 @@ export async function createTestDatabase({ migrated = true }: { migrated?: boole
     query: async <R extends Row>(text: string, values?: unknown[]) => (await admin.query<R>(text, values)).rows,
     async drop() {
       await admin.end();
-      await asAdmin(`${server.adminBase}/postgres`, `drop database if exists ${name} with (force)`);
+      await execute(`${server.superuserBase}/postgres`, `drop database if exists ${name} with (force)`);
     },
   };
 }
 
 /**
- * A template cannot be cloned while another session clones it under a lock, and a database not dropped while an
- * autovacuum is at it, which nobody here may end: try again.
+ * A template cannot be cloned while another session clones it under a lock: try again. A superuser drops: nobody else may end
+ * an autovacuum that is at the database.
  */
-async function asAdmin(url: string, statement: string): Promise<void> {
+async function execute(url: string, statement: string): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     const client = new pg.Client({ connectionString: url });
     client.on('error', () => {});
@@ -63,8 +63,7 @@ async function asAdmin(url: string, statement: string): Promise<void> {
       await client.query(statement);
       return;
     } catch (error) {
-      if (tries >= 150 || !(error instanceof pg.DatabaseError) || !['55006', '42501'].includes(error.code ?? ''))
-        throw error;
+      if (tries >= 150 || !(error instanceof pg.DatabaseError) || error.code !== '55006') throw error;
       await new Promise((done) => setTimeout(done, 100));
     } finally {
       await client.end();

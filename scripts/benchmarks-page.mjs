@@ -7,6 +7,10 @@ const meanings = {
     ratio: 'Tenantry ÷ plain `pg` with a hand-written `WHERE`, named, point read, 8 connections (goal 0.95)',
     unnamed: 'the same for statements as ORMs send them, without a name (goal 1.2)',
     multiplex: '64 concurrent callers over at most 8 connections ÷ a plain pool of 8 (goal 1.2)',
+    'ratio 2 ms away': '`ratio` over a network that takes 2 ms there and back',
+    'p99.9 plain': 'milliseconds of point reads, 1,000 a second, beside one 200 ms statement: a plain pool of 8',
+    'p99.9 multiplex': 'the same: 4 shared connections and 4 of their own',
+    tail: 'the two divided round by round, the median (goal at most 1)',
   },
   'resource-list': {
     ratio: 'worst p50 of a page under the policy ÷ hand-written SQL as superuser (goal at most 1.3)',

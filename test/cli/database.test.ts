@@ -1,21 +1,20 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runCommandLine } from '../../src/cli/run.ts';
-import { tenantry } from '../support/command-line.ts';
+import { startTenantry, tenantry } from '../support/command-line.ts';
 
 describe('tenantry database', () => {
-  const before = { ...process.env };
+  const names = ['DATABASE_URL', 'TENANTRY_ADMIN_URL', 'TENANTRY_OPERATOR_URL'];
+  const before = names.map((name): [string, string | undefined] => [name, process.env[name]]);
   let folder: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'tenantry-database-command-'));
-    for (const name of ['DATABASE_URL', 'TENANTRY_ADMIN_URL', 'TENANTRY_OPERATOR_URL']) delete process.env[name];
+    for (const name of names) delete process.env[name];
   });
   afterEach(() => {
-    process.env = before;
+    for (const [name, value] of before) if (value !== undefined) process.env[name] = value;
     const moved = join(folder, 'data', 'moved-to');
     if (existsSync(moved)) rmSync(readFileSync(moved, 'utf8').trim(), { recursive: true, force: true });
     rmSync(folder, { recursive: true, force: true });
@@ -29,15 +28,8 @@ describe('tenantry database', () => {
   it('keeps the embedded server running with its URLs in a private file, until a signal', async () => {
     const data = join(folder, 'data');
     const config = configuration(JSON.stringify({ embedded: { folder: data } }));
-    let said = '';
-    const out = new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        said += chunk.toString();
-        done();
-      },
-    }) as unknown as NodeJS.WriteStream;
-    const ended = runCommandLine(['database', '--config', config], { out, err: out });
-    while (!said.includes('psql')) await new Promise((done) => setTimeout(done, 20));
+    const { ended, said } = startTenantry(['database', '--config', config]);
+    while (!said().includes('psql')) await new Promise((done) => setTimeout(done, 20));
     const file = join(data, 'database.env');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     const urls = new Map(
@@ -59,7 +51,7 @@ describe('tenantry database', () => {
       expect((await client.query<{ login: string }>('select current_user::text as login')).rows).toEqual([{ login }]);
       await client.end();
     }
-    expect(said).not.toContain(new URL(urls.get('DATABASE_URL') ?? '').password);
+    expect(said()).not.toContain(new URL(urls.get('DATABASE_URL') ?? '').password);
     process.emit('SIGTERM');
     expect(await ended).toBe(0);
     expect(existsSync(file)).toBe(false);

@@ -1,9 +1,7 @@
-import { Writable } from 'node:stream';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCommandLine } from '../../src/cli/run.ts';
 import { createPool, createTenantry, seedTestUser } from '../../src/index.ts';
-import { tenantry } from '../support/command-line.ts';
+import { startTenantry, tenantry } from '../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 const token = 'a-token-for-tests-0123456789';
@@ -29,16 +27,9 @@ describe('D8: tenantry serve', () => {
     const ann = await seedTestUser(createTenantry({ pool }).kernel, { email: 'ann@example.com' });
     await pool.end();
 
-    let said = '';
-    const out = new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        said += chunk.toString();
-        done();
-      },
-    }) as unknown as NodeJS.WriteStream;
-    const ended = runCommandLine(['serve', '--port', '0'], { out, err: out });
-    while (!said.includes('\n')) await new Promise((done) => setTimeout(done, 20));
-    const base = /http:\/\/[\d.:]+/.exec(said)![0];
+    const { ended, said } = startTenantry(['serve', '--port', '0']);
+    while (!said().includes('\n')) await new Promise((done) => setTimeout(done, 20));
+    const base = /http:\/\/[\d.:]+/.exec(said())![0];
 
     const ping = await fetch(`${base}/_int/tenancy/ping`, {
       headers: { authorization: `Bearer ${token}`, 'x-tenant-id': ann.tenantId, 'x-user-id': ann.userId },

@@ -38,3 +38,10 @@ export async function tenantry(
     }
   }
 }
+
+/** Runs a command that goes on until a signal; `said` is what it has written so far, on both streams. */
+export function startTenantry(argv: readonly string[]): { readonly ended: Promise<number>; said(): string } {
+  const both = new Captured();
+  const stream = both as unknown as NodeJS.WriteStream;
+  return { ended: runCommandLine(argv, { out: stream, err: stream }), said: () => both.text };
+}

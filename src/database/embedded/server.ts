@@ -148,7 +148,8 @@ async function leave(folder: string, pid: number, user: string): Promise<void> {
 }
 
 async function stopServer(folder: string, pid: number): Promise<void> {
-  if (isAlive(pid)) {
+  // a number alone may be another process by now
+  if (isServerOf(pid, join(folder, 'data'))) {
     process.kill(pid, 'SIGINT'); // "fast shutdown", PostgreSQL docs, "Shutting Down the Server"
     for (let waited = 0; isAlive(pid) && waited < 30_000; waited += 20) await sleep(20);
     if (isAlive(pid)) process.kill(pid, 'SIGQUIT');

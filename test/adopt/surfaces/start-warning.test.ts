@@ -1,10 +1,10 @@
-import { Writable } from 'node:stream';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdopt } from '../../../src/adopt/index.ts';
-import { runCommandLine } from '../../../src/cli/run.ts';
+
 import { withSystem } from '../../../src/context/index.ts';
 import { assertMigrated, createDoctor, createPool } from '../../../src/index.ts';
+import { startTenantry } from '../../support/command-line.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -72,22 +72,15 @@ describe('the start of an application after an adoption', () => {
 
   test('B7: tenantry serve prints one line with the next step, listens, and is ready', async () => {
     await db.query('create table public.rates (code text primary key)');
-    let said = '';
-    const stream = new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        said += chunk.toString();
-        done();
-      },
-    }) as unknown as NodeJS.WriteStream;
-    const ended = runCommandLine(['serve', '--port', '0'], { out: stream, err: stream });
-    while (!said.includes('Listening')) await new Promise((done) => setTimeout(done, 20));
-    const base = /http:\/\/[\d.:]+/.exec(said)![0];
+    const { ended, said } = startTenantry(['serve', '--port', '0']);
+    while (!said().includes('Listening')) await new Promise((done) => setTimeout(done, 20));
+    const base = /http:\/\/[\d.:]+/.exec(said())![0];
     expect((await fetch(`${base}/readyz`)).status).toBe(200);
     process.emit('SIGTERM');
     expect(await ended).toBe(0);
-    expect(said.split('\n')[0]).toBe(
+    expect(said().split('\n')[0]).toBe(
       'warning Since the adoption: 2 unclassified tables (public.currencies, public.rates). Next: tenantry adopt plan --check',
     );
-    expect(said.match(/warning/g)).toHaveLength(1);
+    expect(said().match(/warning/g)).toHaveLength(1);
   });
 });

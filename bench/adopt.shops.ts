@@ -56,6 +56,8 @@ export async function createShopTemplate(server: BenchServer, rows: number): Pro
   // as the login, but without asking each row for its parents: that is most of the time, and the generator knows
   const owner = new pg.Client({ connectionString: at(server.superuserUrl, template) });
   await owner.connect();
+  // what the guide asks for before a large backfill; who fills by hand may have it too
+  await owner.query('grant set on parameter wal_compression to tenantry_admin');
   await owner.query(`set session_replication_role = replica; set role ${login}`);
   const shop = await createSampleShop(owner, { rows });
   for (const index of indexes) await owner.query(`create index on ${index}`);

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { byDjango, byHand, constant, megabytes, ours, idleTable, rate } from './adopt.idle.ts';
@@ -19,6 +19,7 @@ A shop of 10,000,000 rows in 12 tables gets its tenant column: idle, beside one 
   --quick          500,000 rows, of which the live run has 100,000; without Django; about a minute
   --rows N         another number of rows
   --parts LIST     of idle, constant, load; all of them by default
+  --embedded       the embedded server also where PostgreSQL 15 or later is installed: its build cannot compress the log
   --max-wal SIZE   max_wal_size of the server, as 4GB; otherwise PostgreSQL's own default
   --json FILE      keeps the results
   --help           this
@@ -41,6 +42,7 @@ interface AdoptBench extends BenchOptions {
   readonly rows: number;
   readonly parts: readonly Part[];
   readonly maxWal: string;
+  readonly embedded: boolean;
 }
 
 function readOptions(): AdoptBench {
@@ -51,6 +53,7 @@ function readOptions(): AdoptBench {
       rows: { type: 'string' },
       parts: { type: 'string' },
       'max-wal': { type: 'string' },
+      embedded: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -63,7 +66,17 @@ function readOptions(): AdoptBench {
   // How far checkpoints are apart decides how many images of whole pages are in the log, of all that is measured alike. PostgreSQL's
   // default is what a server has whose owner chose nothing; four times that, as larger servers have, is a matter of --max-wal.
   const maxWal = values['max-wal'] ?? '1GB';
-  return { quick: values.quick, json: values.json, rows, parts, maxWal };
+  return { quick: values.quick, json: values.json, rows, parts, maxWal, embedded: values.embedded };
+}
+
+/** Debian's newest PostgreSQL, built as most servers are: its log can be compressed by zstd. */
+function installedServer(): string | undefined {
+  const root = '/usr/lib/postgresql';
+  const versions = existsSync(root) ? readdirSync(root).map(Number) : [];
+  const newest = Math.max(
+    ...versions.filter((version) => version >= 15 && existsSync(`${root}/${version}/bin/postgres`)),
+  );
+  return Number.isFinite(newest) ? `${root}/${newest}/bin` : undefined;
 }
 
 const count = (value: number): string => Math.round(value).toLocaleString('en-US');
@@ -73,12 +86,15 @@ async function main(options: AdoptBench): Promise<void> {
   const loadBefore = loadavg()
     .map((value) => value.toFixed(1))
     .join(' ');
-  const server = await benchServer({
-    max_connections: '60',
-    shared_buffers: quick ? '512MB' : '2GB',
-    max_wal_size: options.maxWal,
-    log_checkpoints: 'off',
-  });
+  const server = await benchServer(
+    {
+      max_connections: '60',
+      shared_buffers: quick ? '512MB' : '2GB',
+      max_wal_size: options.maxWal,
+      log_checkpoints: 'off',
+    },
+    options.embedded ? undefined : installedServer(),
+  );
   // the live run gives way to the application: with all rows of a quick one it would take longer than everything else
   const live = quick && parts.length > 1 ? await another(server) : undefined;
   try {

@@ -193,9 +193,9 @@ export interface BenchServer {
 
 /**
  * A throw-away embedded server with a migrated database, an application login and a migrating login that is no
- * superuser. `BENCH_DATABASE_URL` (superuser) measures a server of your own instead.
+ * superuser. `BENCH_DATABASE_URL` (superuser) measures a server of your own instead, `binaries` an installed PostgreSQL.
  */
-export async function benchServer(settings: Record<string, string> = {}): Promise<BenchServer> {
+export async function benchServer(settings: Record<string, string> = {}, binaries?: string): Promise<BenchServer> {
   const folder = mkdtempSync(join(tmpdir(), 'tenantry-bench-'));
   const given = process.env['BENCH_DATABASE_URL'];
   const embedded =
@@ -203,6 +203,7 @@ export async function benchServer(settings: Record<string, string> = {}): Promis
       ? await startEmbedded({
           folder,
           settings: { shared_buffers: '512MB', fsync: 'off', max_wal_size: '4GB', jit: 'off', ...settings },
+          ...(binaries === undefined ? {} : { binaries }),
         })
       : undefined;
   const superuser = new URL(given ?? embedded?.superuserUrl ?? '');

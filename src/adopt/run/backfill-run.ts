@@ -62,6 +62,13 @@ export async function runBackfill(
   await mark(context, context.pool, step.id, 'done');
 }
 
+/**
+ * Images of whole pages are two fifths of what a backfill writes to the log. A server built with zstd or lz4 compresses them at a price
+ * nobody notices, if the login may ask for it (PostgreSQL 15: `grant set on parameter wal_compression`); pglz costs a quarter of the speed.
+ */
+export const compressPageImages = `select set_config('wal_compression', case when 'zstd' = any(enumvals) then 'zstd' else 'lz4' end, false)
+  from pg_settings where name = 'wal_compression' and setting = 'off' and enumvals && '{zstd,lz4}' and has_parameter_privilege(name, 'set')`;
+
 /** A connection with the settings of a backfill, which the next step takes over: it goes to nobody else, and is closed with the phase. */
 async function takeSession({ pool, sessions }: RunContext): Promise<ClientLike> {
   for (let kept = sessions.pop(); kept !== undefined; kept = sessions.pop()) {
@@ -78,7 +85,8 @@ async function takeSession({ pool, sessions }: RunContext): Promise<ClientLike> 
     // Rows and cursor are one transaction, so one that a crash of the server takes is done again: no batch waits for the disk.
     await client.query(
       `set search_path = pg_catalog, pg_temp; set app.adopt_backfill = 'on'; set jit = off; set synchronous_commit = off;
-       set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout}`,
+       set lock_timeout = ${lockTimeout}; set statement_timeout = ${statementTimeout};
+       ${compressPageImages}`,
     );
     return client;
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** Ends a run in one line that any tool can read: `tests: 12 passed, 0 failed, 1 skipped`. */
+/** Ends a run in one line that any tool can read: `12 passed, 0 failed, 1 skipped`. */
 export default class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const counts = { passed: 0, failed: 0, skipped: 0, pending: 0 };
@@ -11,6 +11,6 @@ export default class ClosingLine implements Reporter {
     }
     const { passed, failed, skipped, pending } = counts;
     // after the summary of the other reporters
-    process.once('exit', () => console.log(`tests: ${passed} passed, ${failed} failed, ${skipped + pending} skipped`));
+    process.once('exit', () => console.log(`${passed} passed, ${failed} failed, ${skipped + pending} skipped`));
   }
 }

@@ -31,10 +31,11 @@ const mostPages = 1024;
 const fewestPages = 4;
 /**
  * Limits of one batch. Together they stay below deadlock_timeout (1 s): a batch gives way before the server would choose a victim,
- * so that the victim is never the application.
+ * so that the victim is never the application. While a batch waits for a row that the application holds, others wait for the rows
+ * that it has: that and its own time stay below 100 ms.
  */
 const statementTimeout = 600;
-const lockTimeout = 100;
+const lockTimeout = 60;
 const lockAttempts = 400;
 
 /** Fills the column of one relation from page 0 to the last page it had when it began, resuming at the cursor. */

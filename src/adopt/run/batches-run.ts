@@ -7,7 +7,7 @@ import type { BatchStep } from '../plan-types.ts';
 import { assertGoing, mark, type RunContext } from './steps-run.ts';
 
 /** A batch gives way before deadlock_timeout (1 s) would choose a victim, so that the victim is never the application. */
-const lockTimeout = 100;
+const lockTimeout = 60;
 const statementTimeout = 800;
 const lockAttempts = 400;
 /** More are no faster: the statements of a batch are planned for few rows, as those of a trigger are. */

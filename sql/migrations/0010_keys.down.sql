@@ -9,7 +9,7 @@ drop function tenantry.guard_api_key();
 drop function tenantry.caller_keys(boolean);
 drop function tenantry.key_permissions();
 drop function tenantry.request_principals(uuid, uuid, uuid);
-drop function tenantry.revoke_leaked_api_key(uuid, uuid, bytea, jsonb);
+drop function tenantry.revoke_leaked_api_key(uuid, uuid, bytea[], text, jsonb);
 drop function tenantry.touch_api_keys(uuid[], uuid[], double precision[]);
 drop function tenantry.rehash_api_key(uuid, uuid, bytea, text, text, bytea, integer);
 drop function tenantry.find_imported_api_keys(text[]);

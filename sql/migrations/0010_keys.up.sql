@@ -290,15 +290,16 @@ begin
     on conflict (tenant_id, key_id) do update set last_used_at = excluded.last_used_at where u.last_used_at < excluded.last_used_at;
 end $$;
 
--- A key that somebody found in public. Whoever calls it holds the key: it has the same hash.
-create function tenantry.revoke_leaked_api_key(p_tenant uuid, p_secret uuid, p_hash bytea, p_details jsonb) returns boolean
+-- A key that somebody found in public. Whoever calls it holds the key: one of its hashes, under whichever pepper, is the key's; of
+-- an imported key that bcrypt cannot tell whole, the bcrypt hash that it was compared with.
+create function tenantry.revoke_leaked_api_key(p_tenant uuid, p_secret uuid, p_hashes bytea[], p_bcrypt text, p_details jsonb) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp as $$
 declare
   k tenantry.api_keys;
 begin
   select x.* into k from tenantry.api_key_secrets s join tenantry.api_keys x on x.tenant_id = s.tenant_id and x.id = s.key_id
-    where s.tenant_id = p_tenant and s.id = p_secret and s.hash = p_hash for update of x;
+    where s.tenant_id = p_tenant and s.id = p_secret and (s.hash = any (p_hashes) or s.bcrypt_hash = p_bcrypt) for update of x;
   if k.id is null or (k.revoked_at is not null and k.restorable_until is null) then
     return false;
   end if;
@@ -430,7 +431,7 @@ create policy tenantry_access_select on tenantry.api_key_uses for select to publ
 
 grant execute on function tenantry.valid_key_permissions(text, text[]), tenantry.find_api_key(text), tenantry.find_api_keys(text[]), tenantry.find_imported_api_keys(text[]),
   tenantry.rehash_api_key(uuid, uuid, bytea, text, text, bytea, integer), tenantry.touch_api_keys(uuid[], uuid[], double precision[]),
-  tenantry.revoke_leaked_api_key(uuid, uuid, bytea, jsonb), tenantry.caller_keys(boolean) to tenantry_app, tenantry_operator;
+  tenantry.revoke_leaked_api_key(uuid, uuid, bytea[], text, jsonb), tenantry.caller_keys(boolean) to tenantry_app, tenantry_operator;
 grant select on tenantry.api_keys, tenantry.api_key_acl, tenantry.api_key_uses to tenantry_app;
 grant insert (tenant_id, namespace_id, kind, environment, name, permissions, allowed_origins, allowed_addresses, limits, rate_limit, expires_at), delete,
   update (name, permissions, allowed_origins, allowed_addresses, limits, rate_limit, enabled, expires_at, revoked_at, revoked_reason, restorable_until)

@@ -3,6 +3,7 @@
 -- ── corrections ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Corrects an event: to another quantity, or away with it (null). The original stays; the difference is a row beside it.
+-- It changes bills: whoever acts as a user, a key or an end user holds usage.write; the organization's own code need not.
 -- c corrected, d done before, x another event has this id, u unknown event, r retracted before.
 create function tenantry.correct_usage(p_id text, p_event text, p_quantity numeric, p_reason text) returns text
 language plpgsql volatile security definer
@@ -18,10 +19,14 @@ declare
   alive bigint;
   delta numeric;
   step integer := case when p_quantity is null then -1 else 0 end;
+  own_code boolean := tenantry.caller_principals() = array[tenantry.context_tenant()];
   e record;
 begin
   if t is null then
     raise exception 'usage is corrected for the organization of the context' using errcode = '42501';
+  end if;
+  if not own_code and not tenantry.caller_can('usage.write') then
+    raise exception 'takes the permission usage.write' using errcode = '42501';
   end if;
   select * into a from tenantry.usage_accounts y where y.tenant_id = t for update; -- nobody counts for it meanwhile
   select * into o from tenantry.usage_events y where y.tenant_id = t and y.id = p_event;
@@ -38,7 +43,7 @@ begin
     return 'r';
   end if;
   delta := coalesce(p_quantity, 0) - held;
-  if tenantry.current_user_id() is not null then -- code of the organization's own says what it did in the ledger alone
+  if not own_code then -- it says what it did in the ledger alone
     insert into tenantry.audit_log (tenant_id, action, details)
       values (t, case step when 0 then 'usage.amend' else 'usage.retract' end, jsonb_build_object('id', p_id, 'eventId', p_event, 'metric', o.metric,
         'before', trim_scale(held)::text, 'quantity', trim_scale(p_quantity)::text, 'reason', p_reason));

@@ -12,9 +12,9 @@ export const bcryptLimit = 72;
 /**
  * Compares two at a time, because each takes a processor for 50 ms and more, and lets only so many wait.
  *
- * @throws TNT_RATE_LIMITED, TNT_DEPENDENCY_MISSING without the package bcryptjs
+ * @throws TNT_RATE_LIMITED
  */
-export function createBcrypt(load: () => Promise<CompareBcrypt> = () => loadBcrypt()): CompareBcrypt {
+export function inTurns(compare: CompareBcrypt): CompareBcrypt {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async (text, hash) => {
@@ -28,7 +28,6 @@ export function createBcrypt(load: () => Promise<CompareBcrypt> = () => loadBcry
     }
     running += 1;
     try {
-      const compare = await load();
       return await compare(text, hash);
     } finally {
       running -= 1;
@@ -37,7 +36,11 @@ export function createBcrypt(load: () => Promise<CompareBcrypt> = () => loadBcry
   };
 }
 
-/** @throws TNT_DEPENDENCY_MISSING */
+/**
+ * bcryptjs in this thread.
+ *
+ * @throws TNT_DEPENDENCY_MISSING
+ */
 export async function loadBcrypt(
   load: () => Promise<{ compare: CompareBcrypt }> = () => import('bcryptjs'),
 ): Promise<CompareBcrypt> {

@@ -31,6 +31,7 @@ export interface KeyEntry {
   readonly secretId: string;
   hash: Buffer | undefined;
   version: number;
+  /** Of an imported key while it is all that there is to compare with. */
   readonly bcrypt: string | undefined;
   readonly off: Exclude<KeyOff, 'expired'> | undefined;
   /** On the clock of performance.now(). */

@@ -35,7 +35,8 @@ export async function firstUse(
     const entry = keyEntry(answer, askedAt, maxAgeMs);
     if (!(await compare(key, String(entry.bcrypt)))) continue;
     const hash = peppers.fresh(key);
-    if (key.length <= bcryptLimit) {
+    const whole = key.length <= bcryptLimit;
+    if (whole) {
       await rehashKey(kernel, {
         tenantId: entry.verified.tenantId,
         secretId: entry.secretId,
@@ -46,7 +47,7 @@ export async function firstUse(
         version: peppers.current,
       });
     }
-    return { ...entry, hash, version: peppers.current, bcrypt: undefined };
+    return { ...entry, hash, version: peppers.current, bcrypt: whole ? undefined : entry.bcrypt };
   }
   return null;
 }

@@ -1,4 +1,5 @@
 import { TenantryError } from '../errors.ts';
+import type { KeyEntry } from './entry.ts';
 import { revokeLeakedKey } from './lookup-queries.ts';
 import { recognize, type Verifying } from './verify.ts';
 import type { VerifierInside } from './verifier.ts';
@@ -29,23 +30,28 @@ export function createLeaks({ verifying, cache }: VerifierInside): Leaks {
     async reportLeak({ key, reporter, url }) {
       const v = verifying();
       // whoever reports is known: its guesses count for nobody's address
-      const found = await known({ ...v, throttle: { admit: () => {}, failed: async () => {} } }, key);
-      if (found === undefined) return false;
-      const { entry, digest } = found;
+      const entry = await known({ ...v, throttle: { admit: () => {}, failed: async () => {} } }, key);
+      if (entry === undefined) return false;
       const details = {
         reporter,
         ...(url === undefined ? {} : { url: url.replaceAll(key, '…').slice(0, longestUrl) }),
       };
-      const revoked = await revokeLeakedKey(v.kernel, entry.verified.tenantId, entry.secretId, digest, details);
+      const revoked = await revokeLeakedKey(v.kernel, {
+        tenantId: entry.verified.tenantId,
+        secretId: entry.secretId,
+        hashes: v.peppers.versions.map((version) => v.peppers.digest(version, key) as Buffer),
+        bcrypt: entry.bcrypt,
+        details,
+      });
       cache.dropKey(entry.verified.keyId);
       return revoked;
     },
   };
 }
 
-async function known(v: Verifying, key: string): Promise<Awaited<ReturnType<typeof recognize>> | undefined> {
+async function known(v: Verifying, key: string): Promise<KeyEntry | undefined> {
   try {
-    return await recognize(v, key, undefined);
+    return (await recognize(v, key, undefined)).entry;
   } catch (error) {
     if (error instanceof TenantryError && error.code === 'TNT_KEY_INVALID') return undefined;
     throw error;

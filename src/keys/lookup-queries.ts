@@ -71,17 +71,21 @@ export async function touchKeys(kernel: Kernel, uses: readonly KeyUseSeen[]): Pr
   );
 }
 
-export async function revokeLeakedKey(
-  kernel: Kernel,
-  tenantId: string,
-  secretId: string,
-  hash: Buffer,
-  details: object,
-): Promise<boolean> {
+export interface LeakedKey {
+  readonly tenantId: string;
+  readonly secretId: string;
+  /** Of the key that was found, under every pepper at hand. */
+  readonly hashes: readonly Buffer[];
+  readonly bcrypt: string | undefined;
+  readonly details: object;
+}
+
+export async function revokeLeakedKey(kernel: Kernel, leaked: LeakedKey): Promise<boolean> {
+  const { tenantId, secretId, hashes, bcrypt, details } = leaked;
   const [row] = await runInScope(scope, () =>
     kernel.query<{ revoked: boolean }>(
-      'select tenantry.revoke_leaked_api_key($1::uuid, $2::uuid, $3::bytea, $4::jsonb) as revoked',
-      [tenantId, secretId, hash, JSON.stringify(details)],
+      'select tenantry.revoke_leaked_api_key($1::uuid, $2::uuid, $3::bytea[], $4::text, $5::jsonb) as revoked',
+      [tenantId, secretId, hashes, bcrypt ?? null, JSON.stringify(details)],
     ),
   );
   return row?.revoked === true;

@@ -3,7 +3,8 @@ import type { Kernel } from '../database/kernel.ts';
 import type { Listener } from '../database/listen.ts';
 import { TenantryError } from '../errors.ts';
 import { createMemoryRateLimiter } from '../metering/rate/memory.ts';
-import { createBcrypt } from './bcrypt.ts';
+import { inTurns, loadBcrypt } from './bcrypt.ts';
+import { createBcryptThreads } from './bcrypt-threads.ts';
 import { KeyCache } from './cache.ts';
 import type { VerifiedKey } from './entry.ts';
 import { createKeyFinder } from './key-finder.ts';
@@ -34,7 +35,7 @@ export interface KeyVerifier {
    * @throws what verify throws
    */
   run<T>(key: string, options: VerifyOptions, fn: (key: VerifiedKey) => T | PromiseLike<T>): Promise<T>;
-  /** Writes what is still to be written and ends the listening connection. */
+  /** Writes what is still to be written, ends the listening connection and its threads. */
   close(): Promise<void>;
 }
 
@@ -53,6 +54,7 @@ export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierIn
   }
   const cache = new KeyCache(limits);
   const uses = new KeyUses(kernel, options.lastUsedEveryMs ?? 60_000, onError);
+  const threads = createBcryptThreads(async (text, hash) => (await loadBcrypt())(text, hash));
   const open = new Set<Promise<unknown>>();
   let listener: Listener | undefined;
   let verifying: Verifying | undefined;
@@ -74,7 +76,7 @@ export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierIn
     cache,
     limiter,
     throttle: createThrottle(limiter, options.failures ?? failureDefault),
-    compareBcrypt: createBcrypt(),
+    compareBcrypt: inTurns(threads.compare),
     maxAgeMs: limits.maxAgeMs,
     used: (entry, now) => uses.note(entry, now),
     background(work) {
@@ -108,7 +110,7 @@ export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierIn
     async close() {
       await listener?.close();
       await uses.flush();
-      await Promise.all(open);
+      await Promise.all([...open, threads.close()]);
     },
   };
   return verifier;

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { clientAddress, houseOf, inNetworks, networks, parseNetwork } from '../../src/keys/addresses.ts';
-import { createBcrypt, loadBcrypt } from '../../src/keys/bcrypt.ts';
+import { inTurns, loadBcrypt } from '../../src/keys/bcrypt.ts';
 import { KeyCache } from '../../src/keys/cache.ts';
 import { type KeyEntry, keyEntry } from '../../src/keys/entry.ts';
 import { normalOrigin, originAllowed } from '../../src/keys/origins.ts';
@@ -294,7 +294,7 @@ describe('bcrypt', () => {
   it('is done two at a time, and only so many wait', async () => {
     let running = 0;
     let most = 0;
-    const compare = createBcrypt(async () => async () => {
+    const compare = inTurns(async () => {
       most = Math.max(most, (running += 1));
       await new Promise((done) => setTimeout(done, 5));
       running -= 1;

@@ -1,4 +1,5 @@
 import { currentTenant, withSystem } from '../../context/context.ts';
+import { sqlStateOf } from '../../database/database-error.ts';
 import type { Kernel } from '../../database/kernel.ts';
 import { parseInput } from '../../directory/input.ts';
 import { write } from '../../directory/write-error.ts';
@@ -47,13 +48,18 @@ export interface Usage {
   record(event: UsageEvent, on?: Kernel): Promise<UsageOutcome>;
   /**
    * Corrects the quantity of an event. The event stays; the difference is written beside it, counted in the period of the
-   * event, and becomes a line of the next bill where that period was billed already.
+   * event, and becomes a line of the next bill where that period was billed already. Takes usage.write, or a context
+   * without user, key and end user: your own code.
    *
    * @returns `duplicate` when this correction was made before
-   * @throws TNT_INPUT_INVALID, TNT_NOT_FOUND, TNT_CONFLICT when the event was retracted or the id is taken
+   * @throws TNT_INPUT_INVALID, TNT_FORBIDDEN, TNT_NOT_FOUND, TNT_CONFLICT when the event was retracted or the id is taken
    */
   amend(amendment: UsageAmendment, on?: Kernel): Promise<UsageOutcome>;
-  /** Takes an event back, as `amend` to nothing; it is counted as an event no more. */
+  /**
+   * Takes an event back, as `amend` to nothing; it is counted as an event no more.
+   *
+   * @throws as amend
+   */
   retract(retraction: UsageRetraction, on?: Kernel): Promise<UsageOutcome>;
   /**
    * What the organization of the context, or one of its namespaces, has used: now, before, by day, by namespace, of its
@@ -101,7 +107,7 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
     on: Kernel,
   ): Promise<UsageOutcome> {
     currentTenant();
-    switch (await correctUsage(on, input)) {
+    switch (await correctUsage(on, input).catch(forbidden)) {
       case 'c':
         return 'counted';
       case 'd':
@@ -160,6 +166,14 @@ export function createUsage(kernel: Kernel, options: UsageOptions = {}): Usage {
       return recorder.pending;
     },
   };
+}
+
+function forbidden(error: unknown): never {
+  if (sqlStateOf(error) !== '42501') throw error;
+  throw new TenantryError('TNT_FORBIDDEN', 'Correcting usage takes the permission usage.write.', {
+    details: { permission: 'usage.write' },
+    cause: error,
+  });
 }
 
 /** @throws TNT_CONTEXT_MISSING, TNT_INPUT_INVALID, TNT_FORBIDDEN */

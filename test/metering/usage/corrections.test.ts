@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { withTenant } from '../../../src/context/index.ts';
 import { counter, counters, differences, newTenant, type UsageTenant, usageFixture } from './fixture.ts';
 
 const f = usageFixture();
@@ -196,6 +198,95 @@ describe('C3, C4: late and corrected events', () => {
           reason: 'a test call',
         },
       },
+    ]);
+  });
+
+  const apiKey = async (t: UsageTenant, permissions: string[]) => {
+    const [key] = await f.db.query<{ id: string }>(
+      `insert into tenantry.api_keys (tenant_id, name, permissions) values ($1, 'k', $2) returning id`,
+      [t.tenantId, permissions],
+    );
+    return { tenantId: t.tenantId, apiKeyId: key!.id };
+  };
+  const member = async (t: UsageTenant) => {
+    const [made] = await f.db.query<{ id: string }>(`select tenantry.ensure_user($1) as id`, [
+      `m-${randomUUID()}@example.com`,
+    ]);
+    await f.db.query(`insert into tenantry.org_members (tenant_id, user_id) values ($1, $2)`, [t.tenantId, made!.id]);
+    return { tenantId: t.tenantId, userId: made!.id };
+  };
+  const endUser = async (t: UsageTenant) => {
+    const namespaceId = await t.namespace('production');
+    const [made] = await f.db.query<{ id: string }>(
+      `insert into tenantry.end_users (tenant_id, namespace_id, external_id) values ($1, $2, 'e') returning id`,
+      [t.tenantId, namespaceId],
+    );
+    return { tenantId: t.tenantId, endUserId: made!.id };
+  };
+
+  it('C4: nobody makes a bill smaller without usage.write: not a member, a key, an end user or somebody else’s member', async () => {
+    const [t, other] = [await newTenant(f), await newTenant(f)];
+    await record(t, 'a', '2026-09-10T12:00Z', 5);
+    await close(t, '2026-10-01T00:00Z');
+    const refused = { code: 'TNT_FORBIDDEN', status: 403, details: { permission: 'usage.write' } };
+    const attackers: Record<string, object> = {
+      member: await member(t),
+      key: await apiKey(t, ['read', 'write', 'delete', 'usage.read', 'organization.read']),
+      'end user': await endUser(t),
+      stranger: { tenantId: t.tenantId, userId: other.userId },
+      'key of another': { ...(await apiKey(other, ['*'])), tenantId: t.tenantId },
+    };
+    for (const [who, context] of Object.entries(attackers)) {
+      const attack = <T>(fn: () => Promise<T>) => withTenant(context as { tenantId: string }, fn);
+      const amend = { id: 'fix', eventId: 'a', quantity: 0, reason: 'mine' };
+      await expect(
+        attack(() => f.usage.amend(amend)),
+        who,
+      ).rejects.toMatchObject(refused);
+      await expect(
+        attack(() => f.usage.retract({ id: 'gone', eventId: 'a', reason: 'mine' })),
+        who,
+      ).rejects.toMatchObject(refused);
+      await expect(
+        attack(() => f.kernel.transaction((tx) => f.usage.amend(amend, tx))),
+        who,
+      ).rejects.toMatchObject(refused);
+      // whether there is such an event is not told either
+      await expect(
+        attack(() => f.usage.amend({ ...amend, eventId: 'no such event' })),
+        who,
+      ).rejects.toMatchObject(refused);
+      await expect(
+        attack(() => f.kernel.query(`select tenantry.correct_usage('fix', 'a', 0, 'mine')`)),
+        who,
+      ).rejects.toMatchObject({ code: '42501' });
+    }
+    expect(await f.db.query('select id from tenantry.usage_events where tenant_id = $1', [t.tenantId])).toEqual([
+      { id: 'a' },
+    ]);
+    expect(await corrections(t)).toEqual([]);
+    expect(await counter(f, t.tenantId, 'conversations')).toBe(5);
+    expect(
+      await f.db.query(`select 1 from tenantry.audit_log where tenant_id = $1 and action like 'usage.%'`, [t.tenantId]),
+    ).toEqual([]);
+  });
+
+  it('C4: who holds usage.write corrects, the organization’s own code too; what a key corrected is in the audit log', async () => {
+    const t = await newTenant(f);
+    await record(t, 'a', '2026-09-10T12:00Z', 5);
+    const key = await apiKey(t, ['usage.write']);
+    const amend = (id: string, quantity: number) => () => f.usage.amend({ id, eventId: 'a', quantity, reason: 'x' });
+    expect(await t.asAdmin(amend('by the owner', 4))).toBe('counted');
+    expect(await withTenant(key, amend('by a key', 3))).toBe('counted');
+    expect(await t.as(amend('by code', 2))).toBe('counted');
+    expect(await counter(f, t.tenantId, 'conversations')).toBe(2);
+    const entries = await f.db.query(
+      `select actor_principal_id as actor, details ->> 'id' as id from tenantry.audit_log where tenant_id = $1 order by seq`,
+      [t.tenantId],
+    );
+    expect(entries).toEqual([
+      { actor: t.userId, id: 'by the owner' },
+      { actor: key.apiKeyId, id: 'by a key' },
     ]);
   });
 });

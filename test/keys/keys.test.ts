@@ -1,6 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withTenant } from '../../src/context/index.ts';
+import { admit } from '../../src/keys/admit.ts';
+import { keyEntry } from '../../src/keys/entry.ts';
 import type { ApiKey, KeyCreate } from '../../src/keys/index.ts';
+import { createKeyFinder } from '../../src/keys/key-finder.ts';
 import { createMemoryRateLimiter } from '../../src/metering/rate/memory.ts';
 import { type Customer, eventually, keysFixture, newCustomer, pepper, refusalOf, unique } from './fixture.ts';
 
@@ -155,6 +158,26 @@ describe('B4 C5 an API key', () => {
     expect(await refusalOf(f.t.keys.verify(other.key))).toBe('TNT_KEY_INACTIVE expired');
     await a.asAdmin(() => f.t.keys.expire(other.apiKey.id, new Date(Date.now() + hour)));
     expect(await refusalOf(f.t.keys.verify(other.key))).toBe('accepted');
+  });
+
+  it('carries its deadline into the cache, and so does the text that a rotation replaced', async () => {
+    const { key, apiKey } = await make();
+    const rotated = await a.asAdmin(() => f.t.keys.rotate(apiKey.id, { overlapMs: 2 * hour }));
+    const ending = await make({ expiresAt: new Date(Date.now() + 2 * hour) });
+    const find = createKeyFinder(f.t.kernel);
+    const entryOf = async (text: string) => {
+      const lookup = text.slice(-61, -49);
+      return keyEntry(String(await find(lookup)), performance.now(), 4_000);
+    };
+    const at = (ms: number): number => performance.now() + ms;
+    for (const text of [key, ending.key]) {
+      const entry = await entryOf(text);
+      admit(entry, {}, at(hour));
+      expect(() => admit(entry, {}, at(2 * hour + 60_000))).toThrow(
+        expect.objectContaining({ code: 'TNT_KEY_INACTIVE', details: { reason: 'expired' } }),
+      );
+    }
+    admit(await entryOf(rotated!.key), {}, at(1_000 * hour));
   });
 
   it('is switched off and on, revoked, and restored while its time lasts', async () => {

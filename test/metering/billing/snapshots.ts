@@ -39,6 +39,8 @@ export type Use = readonly [at: string, quantity: string | number, metric?: stri
 
 export interface Scenario {
   readonly currency?: string;
+  /** Whose midnights the edges are. UTC unless given. */
+  readonly timeZone?: string;
   /** Edges of the periods: the end of one is the start of the next. */
   readonly edges: readonly string[];
   readonly phases: readonly (readonly [startsAt: string, plan: PlanTerms])[];
@@ -82,7 +84,7 @@ export function snapshotOf(scenario: Scenario, closing = 0): BillingSnapshot {
     .filter(({ index }) => index <= closing + 1);
   const snapshot = {
     currency: scenario.currency ?? 'USD',
-    timeZone: 'UTC',
+    timeZone: scenario.timeZone ?? 'UTC',
     activatesAt: scenario.activatesAt === undefined ? edges[0]! : ms(scenario.activatesAt),
     endsAt: scenario.endsAt === undefined ? null : ms(scenario.endsAt),
     spendCaps: scenario.spendCap === undefined ? [] : [{ fromPeriod: 0, cap: scenario.spendCap }],
@@ -121,5 +123,5 @@ export function booked(before: readonly Booked[], invoice: PlannedInvoice): Book
   return [...all.values()];
 }
 
-export const amounts = (invoice: PlannedInvoice): (readonly [string, number])[] =>
-  invoice.lines.map(({ kind, charge, amount }) => [kind === 'correction' ? `correction ${charge}` : charge, amount]);
+export const amounts = ({ lines }: Pick<PlannedInvoice, 'lines'>): (readonly [string, number])[] =>
+  lines.map(({ kind, charge, amount }) => [kind === 'correction' ? `correction ${charge}` : charge, amount]);

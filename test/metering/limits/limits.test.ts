@@ -121,6 +121,29 @@ describe('limits: a caller with an old snapshot', () => {
   });
 });
 
+describe('B4: limits of a key', () => {
+  it('refuse what is past them whatever the organization has left, hold that key alone, and bill where they are soft', async () => {
+    const customer = await newCustomer(f);
+    await customer.as(() => f.t.limits.set({ metric: 'api_calls', limit: 100 }));
+    const limited = await namespaceKey(customer, {}, { api_calls: 3, memories_per_day: { limit: 2, hard: false } });
+    const other = await namespaceKey(customer, {}, {});
+    await withTenant(limited, async () => {
+      expect(await admitted(Array.from({ length: 8 }, () => consume({ metric: 'api_calls' })))).toBe(3);
+      await expect(consume({ metric: 'api_calls' })).rejects.toMatchObject({
+        code: 'TNT_LIMIT_EXCEEDED',
+        message: expect.stringContaining('key') as string,
+        details: { limit: { scope: 'api_key', limit: 3, used: 3, period: 'month' } },
+      });
+      await expect(f.t.limits.reserve({ metric: 'api_calls' })).rejects.toMatchObject({ code: 'TNT_LIMIT_EXCEEDED' });
+      expect(await consume({ metric: 'memories', quantity: 5 })).toMatchObject({ allowed: true, overage: 3 });
+    });
+    expect(
+      await withTenant(other, () => admitted(Array.from({ length: 8 }, () => consume({ metric: 'api_calls' })))),
+    ).toBe(8);
+    expect(await used(customer, 'api_calls')).toBe(11);
+  });
+});
+
 describe('B3: limits of namespaces', () => {
   it('override the plan of the organization, both ways, and null is unlimited', async () => {
     const customer = await newCustomer(f);

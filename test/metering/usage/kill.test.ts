@@ -15,4 +15,6 @@ it('kill -9 of the process, its backend or the server under load: every acknowle
   expect(processes + backend + server).toBe(5);
   expect(report.sent).toBeGreaterThan(50);
   expect(report.repeated).toBeGreaterThan(10);
+  // more than fifty events of five organizations: at least one has passed its limit of ten
+  expect(report.alerts).toBeGreaterThanOrEqual(2);
 }, 180_000);

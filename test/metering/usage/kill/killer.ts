@@ -42,6 +42,9 @@ function randomOf(seed: number): () => number {
 
 const settings = { fsync: 'off', shared_buffers: '64MB', max_connections: '40', restart_after_crash: 'on' };
 const organizations = 5;
+/** Low, and with levels far beyond it, so that some are reached before each of the kills. Per cent. */
+const limit = 10;
+const levels = [90, ...Array.from({ length: 13 }, (_, i) => 100 * 2 ** i)];
 
 /**
  * Counts under load from a process of its own, kills at random moments, goes on. A third of what is sent was sent before. What
@@ -98,7 +101,6 @@ export async function killUsageAgainAndAgain(options: UsageKillOptions): Promise
         killServer(server);
         server = await start(server.port);
       }
-      await answers(adminUrl);
       await lost(adminUrl, events);
     }
     const acknowledged = events.size - unacknowledged(events).length;
@@ -135,7 +137,7 @@ async function onServer<T>(url: string, fn: (client: pg.Client) => Promise<T>): 
 /** What was acknowledged before this moment is in the ledger. */
 async function lost(url: string, events: ReadonlyMap<string, boolean>): Promise<void> {
   const known = [...events].filter(([, acknowledged]) => acknowledged).map(([event]) => event);
-  const missing = await onServer(url, async (client) => {
+  const missing = await asked(url, async (client) => {
     const { rows } = await client.query<{ event: string }>(
       `select event from unnest($1::text[]) event except select tenant_id || ' ' || id from tenantry.usage_events`,
       [known],
@@ -147,7 +149,7 @@ async function lost(url: string, events: ReadonlyMap<string, boolean>): Promise<
 }
 
 async function judge(url: string, events: ReadonlyMap<string, boolean>): Promise<number> {
-  return onServer(url, async (client) => {
+  return asked(url, async (client) => {
     const { rows } = await client.query<{
       tenant: string;
       ledger: number;
@@ -170,13 +172,20 @@ async function judge(url: string, events: ReadonlyMap<string, boolean>): Promise
           `${tenant}: ${sent} events were sent, and counted ${JSON.stringify({ ...counts, differences })}`,
         );
     }
-    const { rows: told } = await client.query<{ alerts: number; events: number; levels: number }>(
-      `select (select count(*)::int from tenantry.usage_alerts) as alerts,
+    // every level that a counter has reached was told, and once
+    const { rows: told } = await client.query<{ due: number; alerts: number; events: number; missing: number }>(
+      `with due as (
+         select p.tenant_id, p.period_start, l.level from tenantry.usage_periods p
+         join tenantry.usage_alert_levels o on o.tenant_id = p.tenant_id and o.metric = p.metric cross join unnest(o.levels) l(level)
+         where p.period = 'month' and p.namespace_id = '00000000-0000-0000-0000-000000000000' and p.value >= $1 * l.level / 100)
+       select (select count(*)::int from due) as due, (select count(*)::int from tenantry.usage_alerts) as alerts,
          (select count(*)::int from tenantry.outbox where topic = 'usage.alert') as events,
-         (select count(distinct (tenant_id, payload ->> 'level', payload ->> 'periodStart', payload ->> 'period'))::int from tenantry.outbox where topic = 'usage.alert') as levels`,
+         (select count(*)::int from (select tenant_id, period_start, level from due
+           except select tenant_id, (payload ->> 'periodStart')::timestamptz, (payload ->> 'level')::numeric from tenantry.outbox where topic = 'usage.alert') x) as missing`,
+      [limit],
     );
     const [alert] = told;
-    if (alert === undefined || alert.alerts !== alert.events || alert.alerts !== alert.levels)
+    if (alert === undefined || alert.due !== alert.alerts || alert.due !== alert.events || alert.missing > 0)
       throw new Error(`alerts were told twice or not at all: ${JSON.stringify(alert)}`);
     return alert.alerts;
   });
@@ -200,7 +209,12 @@ async function prepare(
      select tenant_id as id, id as namespace from spaces`,
   );
   await admin.query(
-    `insert into tenantry.limits (tenant_id, principal_id, metric, quantity, hard) select id, id, 'api_calls', 200, false from tenantry.organizations`,
+    `insert into tenantry.limits (tenant_id, principal_id, metric, quantity, hard) select id, id, 'api_calls', $1, false from tenantry.organizations`,
+    [limit],
+  );
+  await admin.query(
+    `insert into tenantry.usage_alert_levels (tenant_id, metric, levels) select id, 'api_calls', $1 from tenantry.organizations`,
+    [levels],
   );
   await admin.end();
   return { adminUrl: url('tenantry_admin'), appUrl: url('usage_app'), tenants: rows };
@@ -294,7 +308,7 @@ function spawnWorker(
 }
 
 async function killBackend(adminUrl: string, which: number): Promise<void> {
-  const pids = await onServer(adminUrl, async (client) => {
+  const pids = await asked(adminUrl, async (client) => {
     const { rows } = await client.query<{ pid: number }>(
       `select pid from pg_stat_activity where application_name = 'counting'`,
     );
@@ -329,14 +343,17 @@ function signalKill(pids: readonly number[]): void {
   }
 }
 
-async function answers(url: string): Promise<void> {
-  for (let tries = 0; tries < 300; tries += 1) {
+const lostConnection = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', '57P01', '57P02', '57P03']);
+
+/** A server of which a part was killed may still take a connection, and end it in the middle: it is asked until it answers. */
+async function asked<T>(url: string, fn: (client: pg.Client) => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
     try {
-      await onServer(url, (client) => client.query('select 1'));
-      return;
-    } catch {
+      return await onServer(url, fn);
+    } catch (error) {
+      const { code = '', message = '' } = error as { code?: string; message?: string };
+      if (tries === 600 || !(lostConnection.has(code) || message.startsWith('Connection terminated'))) throw error;
       await sleep(50);
     }
   }
-  throw new Error('the server did not come back');
 }

@@ -8,6 +8,7 @@ const src = fileURLToPath(new URL('../src', import.meta.url));
 const floors = {
   errors: 0,
   csv: 0,
+  counted: 0,
   version: 0,
   generated: 0,
   database: 1,

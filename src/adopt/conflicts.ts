@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import type { Queryable, Row } from '../database/sql.ts';
 import type { FindingKind, Listing } from './decisions/findings.ts';
 import { refuseFixedKeys } from './decisions/new-keys.ts';
@@ -73,19 +74,20 @@ export function describeConflict({
   rows,
   routes,
 }: Pick<Conflict, 'table' | 'kind' | 'rows' | 'routes'>): string {
-  const count = rows.toLocaleString('en-US');
+  const one = rows === 1;
+  const some = `${counted(rows, 'row')} of ${table}`;
   switch (kind) {
     case 'joins tenants':
-      return `${count} rows of ${table} join two tenants: by ${routes.join(' and by ')}`;
+      return `${some} ${one ? 'joins' : 'join'} two tenants: by ${routes.join(' and by ')}`;
     case 'no tenant':
-      return `${count} rows of ${table} have no tenant: by ${routes.join(' or by ')}`;
+      return `${some} ${one ? 'has' : 'have'} no tenant: by ${routes.join(' or by ')}`;
     case 'shared row':
-      return `${count} rows of ${table} are used by several tenants: ${routes.join(' or ')}`;
+      return `${some} ${one ? 'is' : 'are'} used by several tenants: ${routes.join(' or ')}`;
     case 'copy breaks unique':
-      return `${count} rows of ${table} cannot be copied: ${routes.join(', ')} would hold the value twice`;
+      return `${some} cannot be copied: ${routes.join(', ')} would hold the value twice`;
     case 'duplicate value':
-      return `${count} rows of ${table} have a value that another row of their tenant has: ${routes.join(', ')} cannot be made`;
+      return `${some} ${one ? 'has' : 'have'} a value that another row of the tenant has: ${routes.join(', ')} cannot be made`;
     default:
-      return `${count} rows of ${table} have another tenant than decided: by ${routes.join(' or by ')}`;
+      return `${some} ${one ? 'has' : 'have'} another tenant than decided: by ${routes.join(' or by ')}`;
   }
 }

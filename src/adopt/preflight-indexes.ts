@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { ident, type Queryable, type Row } from '../database/sql.ts';
 import type { TableName } from './inspection.ts';
 import type { Plan } from './plan-types.ts';
@@ -31,7 +32,7 @@ export async function indexFindings(
       code: 'duplicate-keys',
       level: 'blocker',
       object: table,
-      message: `${count} keys (${columns.join(', ')}) of ${table} are there more than once, so that ${index} cannot be unique, nor unique per tenant: ${keys.join(', ')}${count > keys.length ? ', …' : ''}`,
+      message: `${counted(count, 'key')} (${columns.join(', ')}) of ${table} ${count === 1 ? 'is' : 'are'} there more than once, so that ${index} cannot be unique, nor unique per tenant: ${keys.join(', ')}${count > keys.length ? ', …' : ''}`,
       fix: `-- remove the duplicates, then: reindex index concurrently ${index};`,
     });
   }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { counted } from '../counted.ts';
 import { TenantryError } from '../errors.ts';
 import type { PlanResult } from './adopt-types.ts';
 import { compareDecisions } from './check/against-run.ts';
@@ -86,7 +87,7 @@ export function refuseUndecided(plan: Plan): void {
   const offered = plan.offers.filter((offer) => undecided.some((t) => t.table === offer.table));
   throw new TenantryError(
     'TNT_PLAN_UNDECIDED',
-    `${undecided.length} tables are undecided: ${undecided.map(({ table, reason }) => `${table} (${reason})`).join('; ')}.`,
+    `${counted(undecided.length, 'table is', 'tables are')} undecided: ${undecided.map(({ table, reason }) => `${table} (${reason})`).join('; ')}.`,
     {
       hint: [
         `In the plan write for each "class: shared" (the same rows for every tenant), or "class: owned" with "via: [column]" where a key leads to the tenant.`,

@@ -1,3 +1,4 @@
+import { counted } from '../counted.ts';
 import { sqlStateOf } from '../database/database-error.ts';
 import type { Queryable, Row } from '../database/sql.ts';
 import { TenantryError } from '../errors.ts';
@@ -25,9 +26,9 @@ export async function requireRootKeys(db: Queryable, plan: Plan): Promise<void> 
   const nulls = rows.find(({ key }) => key === null);
   const duplicates = rows.filter(({ key }) => key !== null);
   const columns = plan.root === null ? 'key' : plan.root.key.join(', ');
-  const shown = duplicates.slice(0, 10).map(({ key, rows: count }) => `${key ?? ''} (${count} rows)`);
+  const shown = duplicates.slice(0, 10).map(({ key, rows: count }) => `${key ?? ''} (${counted(count, 'row')})`);
   const parts = [
-    ...(nulls === undefined ? [] : [`${nulls.rows} rows have no key`]),
+    ...(nulls === undefined ? [] : [`${counted(nulls.rows, 'row has', 'rows have')} no key`]),
     ...(duplicates.length === 0
       ? []
       : [`several rows have the key ${shown.join(', ')}${duplicates.length > shown.length ? ', …' : ''}`]),

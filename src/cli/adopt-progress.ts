@@ -1,4 +1,5 @@
 import type { AdoptEvent } from '../adopt/index.ts';
+import { counted } from '../counted.ts';
 import type { Progress, Terminal } from './terminal.ts';
 
 /** Shows the events of an adoption: a line per phase, a bar for the backfill, and who was waited for. */
@@ -11,7 +12,7 @@ export function adoptProgress(terminal: Terminal): { onEvent(event: AdoptEvent):
     const whole = current.done === current.steps;
     const rows = [...current.rows.values()].reduce((sum, n) => sum + n, 0);
     current.progress.end(
-      `${whole ? terminal.paint('good', 'done') : terminal.paint('warn', 'stopped')}${rows === 0 ? '' : `, ${rows.toLocaleString('en-US')} rows`}`,
+      `${whole ? terminal.paint('good', 'done') : terminal.paint('warn', 'stopped')}${rows === 0 ? '' : `, ${counted(rows, 'row')}`}`,
     );
     current = undefined;
   };
@@ -42,7 +43,7 @@ export function adoptProgress(terminal: Terminal): { onEvent(event: AdoptEvent):
           current.progress.update(
             current.done + event.fraction,
             Math.max(1, current.steps),
-            `${event.table} ${event.rows.toLocaleString('en-US')} rows, ${rate}${left}`,
+            `${event.table} ${counted(event.rows, 'row')}, ${rate}${left}`,
           );
           break;
         }

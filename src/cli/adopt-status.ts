@@ -1,4 +1,5 @@
 import { type AdoptStatus, type CurrentStep, describeDrift, type PhaseStatus } from '../adopt/index.ts';
+import { counted } from '../counted.ts';
 import type { Terminal, Tone } from './terminal.ts';
 
 /** The state of an adoption for a person: where it is, what runs, what waits for whom, and what to do next. */
@@ -32,7 +33,14 @@ export function printStatus(terminal: Terminal, status: AdoptStatus, now = new D
     ...waiting.map((text) => ['waits', 'warn', text] as const),
     ...status.quarantine
       .filter(({ rows }) => rows > 0)
-      .map(({ table, rows }) => ['kept', 'warn', `${count(rows)} rows of ${table} wait without a tenant`] as const),
+      .map(
+        ({ table, rows }) =>
+          [
+            'kept',
+            'warn',
+            `${counted(rows, 'row')} of ${table} ${rows === 1 ? 'waits' : 'wait'} without a tenant`,
+          ] as const,
+      ),
     ...status.missed.map(
       ({ table, message, sqlstate }) =>
         [
@@ -87,7 +95,7 @@ function describeStep(step: CurrentStep, { running }: AdoptStatus, now: Date): s
   const parts = [step.step];
   if (step.rowsTotal !== null) {
     parts.push(
-      `${count(step.rows)} of about ${count(step.rowsTotal)} rows (${Math.floor((step.fraction ?? 0) * 100)} %)`,
+      `${count(step.rows)} of about ${counted(step.rowsTotal, 'row')} (${Math.floor((step.fraction ?? 0) * 100)} %)`,
     );
     if (step.rowsPerSecond !== null) parts.push(`${count(step.rowsPerSecond)} rows/s`);
   }

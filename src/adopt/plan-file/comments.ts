@@ -1,4 +1,5 @@
 import { isSeq, type YAMLMap } from 'yaml';
+import { counted } from '../../counted.ts';
 import { keyLabel } from '../graph.ts';
 import { hasTenant } from '../drafts.ts';
 import type { Plan, TablePlan } from '../plan-types.ts';
@@ -34,7 +35,7 @@ export function flowLists(map: YAMLMap): void {
 
 /** What was found about a table, above its decision. */
 export function describeTable(plan: Plan, table: TablePlan): string {
-  const size = table.rows < 0 ? 'Never analyzed' : `About ${table.rows.toLocaleString('en-US')} rows`;
+  const size = table.rows < 0 ? 'Never analyzed' : `About ${counted(table.rows, 'row')}`;
   const sure = table.confidence === 'decided' ? '' : ` (confidence: ${table.confidence})`;
   const lines = [`${size}; ${table.reason}${sure}.`];
   if (plan.constant === null && table.required === 'never')

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { counted } from '../../counted.ts';
 import { describeBlocker } from '../../database/blockers.ts';
 import { sqlStateOf } from '../../database/database-error.ts';
 import type { ClientLike, PoolLike } from '../../database/kernel.ts';
@@ -215,7 +216,7 @@ export async function readFindings(db: Queryable, schema: string, step: CheckSte
     findings.push(
       ...rows.map(({ finding, rows: count, keys }) => ({
         table: step.table ?? '',
-        message: `${count.toLocaleString('en-US')} ${finding}`,
+        message: counted(count, finding.replace(/^(row|user|membership)s\b/, '$1'), finding),
         rows: count,
         keys,
       })),

@@ -1,3 +1,4 @@
+import { counted } from '../../counted.ts';
 import { literal, renderSchema, type Statement } from '../../database/sql.ts';
 import { phaseRows } from '../page/phase-notes.ts';
 import type { BackfillStep, BatchStep, CheckStep, Plan, Step } from '../plan-types.ts';
@@ -26,7 +27,9 @@ export function writeScript(plan: Plan, modes: ModeStatements, schema: string): 
 
 function head(plan: Plan, schema: string): string[] {
   return [
-    ...comment(`Adoption of the database ${plan.database}: ${plan.order.length} tables get the column ${plan.column}.`),
+    ...comment(
+      `Adoption of the database ${plan.database}: ${counted(plan.order.length, 'table gets', 'tables get')} the column ${plan.column}.`,
+    ),
     ...comment(
       `Made by: tenantry adopt plan --sql. To be read; or to be run once, as the login that adopts, by: psql -v ON_ERROR_STOP=1 -f FILE`,
     ),

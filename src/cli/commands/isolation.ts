@@ -1,3 +1,4 @@
+import { counted } from '../../counted.ts';
 import { TenantryError } from '../../errors.ts';
 import { createIsolation, type Isolation, type MissStatus } from '../../isolation/index.ts';
 import type { Command, CommandInput } from '../command.ts';
@@ -85,14 +86,14 @@ const report: Command = {
       terminal.line(
         terminal.paint(
           'dim',
-          `  ${row.occurrences} times, ${row.rows} rows, tenant ${row.tenantId ?? '(no context)'}, ${row.firstSeen.toISOString()} to ${row.lastSeen.toISOString()}, ${row.fingerprint}`,
+          `  ${counted(row.occurrences, 'time')}, ${counted(row.rows, 'row')}, tenant ${row.tenantId ?? '(no context)'}, ${row.firstSeen.toISOString()} to ${row.lastSeen.toISOString()}, ${row.fingerprint}`,
         ),
       );
     }
     terminal.line(
       rows.length === 0
         ? 'Nothing: enforcement would change no statement that was seen.'
-        : `${rows.length} kinds of statement.`,
+        : `${counted(rows.length, 'kind')} of statement.`,
     );
     terminal.result(rows);
     return rows.some((row) => row.status === 'confirmed') ? 3 : 0;

@@ -145,9 +145,10 @@ describe('E2: every row that a decision is about', () => {
       ['public.sales', true, true],
     ]);
     expect((await tenantry(['adopt', 'verify', '--json', '--csv', '-'], environment)).code).toBe(2);
-    expect((await tenantry(['adopt', 'status'], environment)).out).toMatch(
-      /1,250 rows of public\.sales wait without a tenant/,
-    );
+    const status = (await tenantry(['adopt', 'status'], environment)).out;
+    expect(status).toMatch(/ 1,250 rows of public\.sales wait without a tenant\n/);
+    expect(status).toMatch(/ 1 row of public\.clerks waits without a tenant\n/);
+    expect((await tenantry(['adopt', 'verify'], environment)).out).toContain('public.clerks, no tenant: 1 row (');
     expect(
       await db.query(
         `select o.slug from sales s join tenantry.organizations o on o.id = s.tenant_id where s."No" = 'x'`,
@@ -167,7 +168,7 @@ describe('E2: every row that a decision is about', () => {
       environment,
     );
     expect(released.code).toBe(3);
-    expect(released.out).toContain('released 1 rows of public.sales');
+    expect(released.out).toContain('released 1 row of public.sales');
     expect(released.err).toContain('(nobody)');
     expect((await tenantsOf(db, 'sales', '"No"'))['n "1']).toBe('=1+1');
     // the session's time zone says nothing about its key

@@ -181,7 +181,7 @@ describe('tenants that are the rows of a query', () => {
   test('duplicate and missing keys of the query, and keys of rows that it does not know, are refused before anything is changed', async () => {
     await expect(planned('select label as key from legacy.customers')).rejects.toMatchObject({
       code: 'TNT_ADOPT_ROOT_KEYS',
-      message: expect.stringContaining('1 rows have no key'),
+      message: expect.stringContaining('1 row has no key'),
     });
     await expect(planned(`select 'x' as key from legacy.customers`)).rejects.toMatchObject({
       code: 'TNT_ADOPT_ROOT_KEYS',

@@ -49,7 +49,7 @@ describe('a root table without a primary key', () => {
     const refused = {
       code: 'TNT_ADOPT_ROOT_KEYS',
       message:
-        'public.shop does not tell its organizations apart by code: 1 rows have no key, and several rows have the key a (2 rows).',
+        'public.shop does not tell its organizations apart by code: 1 row has no key, and several rows have the key a (2 rows).',
       details: { keys: ['a'], nulls: 1 },
     };
     await expect(adopt().plan({ root: 'public.shop', ...shared })).rejects.toMatchObject(refused);

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Adopt, PlanDifference } from '../../../adopt/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { CommandInput } from '../../command.ts';
 
@@ -12,7 +13,7 @@ export async function checkCommittedPlan(input: CommandInput, adopt: Adopt, path
   for (const one of differences) printDifference(input, path, one);
   const drifted = differences.filter((one) => one.level === 'drift').length;
   const where = phase === null ? 'the database' : `the database (adoption: ${phase})`;
-  if (ok) terminal.line(`${terminal.paint('good', 'ok')} ${path} and ${where} agree: ${tables} tables`);
+  if (ok) terminal.line(`${terminal.paint('good', 'ok')} ${path} and ${where} agree: ${counted(tables, 'table')}`);
   else terminal.note(`${drifted} difference${drifted === 1 ? '' : 's'} between ${path} and ${where}`);
   return ok ? 0 : 1;
 }

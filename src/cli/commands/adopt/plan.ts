@@ -1,5 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { type Adopt, describeConflict, type PlanDecisions, type PlanResult } from '../../../adopt/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command, CommandInput } from '../../command.ts';
 import { acceptCommittedPlan, checkCommittedPlan } from './plan-check.ts';
@@ -60,7 +61,7 @@ export const planCommand: Command = {
       await rename(`${path}.new`, path);
       printClasses(input, plan.tables);
       terminal.line(
-        `\n${terminal.paint('good', 'wrote')} ${path}: ${plan.order.length} of ${plan.tables.length} tables get a tenant, ${plan.steps.length} steps`,
+        `\n${terminal.paint('good', 'wrote')} ${path}: ${plan.order.length} of ${counted(plan.tables.length, 'table')} ${plan.order.length === 1 ? 'gets' : 'get'} a tenant, ${counted(plan.steps.length, 'step')}`,
       );
       for (const line of outlookOf(organizations, memberships)) terminal.line(line);
     }
@@ -110,12 +111,11 @@ async function decisionsOf(input: CommandInput, adopt: Adopt, path: string): Pro
 
 /** What it will make, in words. */
 function outlookOf(organizations: number, memberships: PlanResult['memberships']): string[] {
-  const count = (n: number, what: string): string => `${n.toLocaleString('en-US')} ${what}${n === 1 ? '' : 's'}`;
-  const lines = [`It makes ${count(organizations, 'organization')}.`];
+  const lines = [`It makes ${counted(organizations, 'organization')}.`];
   if (memberships === null) return lines;
   const { users, memberships: members, withoutAdmin, otherRoles } = memberships;
-  lines.push(`The old tables become ${count(users, 'user')} with ${count(members, 'membership')}.`);
-  if (withoutAdmin > 0) lines.push(`${count(withoutAdmin, 'organization')} will have members and no administrator.`);
+  lines.push(`The old tables become ${counted(users, 'user')} with ${counted(members, 'membership')}.`);
+  if (withoutAdmin > 0) lines.push(`${counted(withoutAdmin, 'organization')} will have members and no administrator.`);
   if (otherRoles.length > 0)
     lines.push(`Roles that the mapping does not name, so that they become "*": ${otherRoles.join(', ')}.`);
   return lines;

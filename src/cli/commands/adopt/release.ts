@@ -1,3 +1,4 @@
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command } from '../../command.ts';
 import { adoptOf } from './shared.ts';
@@ -31,7 +32,7 @@ export const releaseCommand: Command = {
     });
     terminal.result(result);
     terminal.line(
-      `${terminal.paint('good', 'released')} ${result.released.toLocaleString('en-US')} rows of ${table} to ${organization}`,
+      `${terminal.paint('good', 'released')} ${counted(result.released, 'row')} of ${table} to ${organization}`,
     );
     for (const key of result.missing) terminal.note(`${terminal.paint('warn', 'not in quarantine')} ${key}`);
     return result.missing.length === 0 ? 0 : 3;

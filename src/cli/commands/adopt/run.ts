@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { phases } from '../../../adopt/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import { adoptProgress } from '../../adopt-progress.ts';
 import type { Command } from '../../command.ts';
@@ -73,7 +74,7 @@ export const runCommand: Command = {
       })
       .finally(() => progress.end());
     terminal.line(
-      `${terminal.paint('good', result.phase)}: ${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows filled, ${result.seconds.toFixed(1)} s`,
+      `${terminal.paint('good', result.phase)}: ${counted(result.tables, 'table')}, ${counted(result.rows, 'row')} filled, ${result.seconds.toFixed(1)} s`,
     );
     if (result.phase === 'shadow') terminal.line('Next: tenantry isolation shadow report — then: tenantry adopt run');
     terminal.result({ ...result, revealed: reveals.texts });

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { typeFormats } from '../../../adopt/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command } from '../../command.ts';
 import { adoptOf, fileOption, planFile } from './shared.ts';
@@ -52,6 +53,6 @@ export const typesCommand: Command = {
       return;
     }
     await writeFile(out, result.text);
-    terminal.line(`${terminal.paint('good', 'wrote')} ${out}: the tenant column of ${result.tables} tables`);
+    terminal.line(`${terminal.paint('good', 'wrote')} ${out}: the tenant column of ${counted(result.tables, 'table')}`);
   },
 };

@@ -1,5 +1,6 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { type Adopt, csvHeader, csvLine, type Plan, type RowFinding } from '../../../adopt/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { CommandInput, OptionSpec } from '../../command.ts';
 import { planFile } from './shared.ts';
@@ -110,7 +111,7 @@ export function printRows({ terminal, option }: CommandInput, groups: readonly R
     const head =
       decision === 'stop' ? terminal.paint('bad', 'undecided') : `${terminal.paint('good', 'decided')} ${decision}`;
     terminal.line(
-      `${head} ${table}, ${kind}: ${rows.toLocaleString('en-US')} rows (${[way, otherWay].filter((w) => w !== null).join(' and ')})`,
+      `${head} ${table}, ${kind}: ${counted(rows, 'row')} (${[way, otherWay].filter((w) => w !== null).join(' and ')})`,
     );
     const some = first.slice(0, 5).map(({ key, tenant, otherTenants }) => {
       const tenants = [tenant, otherTenants].filter((t) => t !== null && t !== '').join(' | ');

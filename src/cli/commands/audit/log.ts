@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { withTenant } from '../../../context/index.ts';
 import { createOperatorPool } from '../../../pool/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { AuditCheckpoint } from '../../../audit/index.ts';
 import type { Command } from '../../command.ts';
@@ -69,14 +70,14 @@ export const exportLog: Command = {
         }
         return;
       }
-      const counted = async function* (): AsyncGenerator<string> {
+      const counting = async function* (): AsyncGenerator<string> {
         for await (const line of source) {
           lines += 1;
           yield `${line}\n`;
         }
       };
-      await pipeline(Readable.from(counted()), createWriteStream(out, { mode: 0o600 }));
-      input.terminal.note(`${lines} lines in ${out}`);
+      await pipeline(Readable.from(counting()), createWriteStream(out, { mode: 0o600 }));
+      input.terminal.note(`${counted(lines, 'line')} in ${out}`);
     });
     input.terminal.result({ lines, out: out ?? null });
   },
@@ -138,7 +139,9 @@ export const retain: Command = {
     try {
       const removed = await withTenantry(input, (t) => t.audit.retain({ months }), { operator });
       for (const { month, entries, organizations } of removed)
-        input.terminal.line(`${month}: ${entries} entries of ${organizations} organizations`);
+        input.terminal.line(
+          `${month}: ${counted(entries, 'entry', 'entries')} of ${counted(organizations, 'organization')}`,
+        );
       if (removed.length === 0) input.terminal.line('There is nothing that old.');
       input.terminal.result(removed);
     } finally {

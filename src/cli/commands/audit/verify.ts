@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { type AuditReport, verifyAuditExport } from '../../../audit/index.ts';
 import { withTenant } from '../../../context/index.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Command, CommandInput } from '../../command.ts';
 import { organizationIds, organizationOption, withTenantry } from '../../organization.ts';
@@ -19,15 +20,15 @@ function print(input: CommandInput, report: AuditReport): void {
   const { terminal } = input;
   const { tenantId, entries, startsAfter, end, problems, problemCount } = report;
   const range = startsAfter === 0 ? '' : `, the first ${startsAfter} were retired`;
-  const signed = `${report.checkpoints.verified} checkpoints fit${report.checkpoints.unverified > 0 ? `, ${report.checkpoints.unverified} of unknown keys` : ''}`;
+  const signed = `${counted(report.checkpoints.verified, 'checkpoint')} ${report.checkpoints.verified === 1 ? 'fits' : 'fit'}${report.checkpoints.unverified > 0 ? `, ${report.checkpoints.unverified} of unknown keys` : ''}`;
   if (report.ok) {
     terminal.line(
-      `${terminal.paint('good', 'whole')} ${tenantId}: ${entries} entries up to ${end.seq}${range}; ${signed}`,
+      `${terminal.paint('good', 'whole')} ${tenantId}: ${counted(entries, 'entry', 'entries')} up to ${end.seq}${range}; ${signed}`,
     );
     return;
   }
   terminal.line(
-    `${terminal.paint('bad', 'BROKEN')} ${tenantId}: ${problemCount} problems in ${entries} entries; ${signed}`,
+    `${terminal.paint('bad', 'BROKEN')} ${tenantId}: ${counted(problemCount, 'problem')} in ${counted(entries, 'entry', 'entries')}; ${signed}`,
   );
   for (const { kind, message } of problems) terminal.line(`  ${kind.padEnd(10)} ${message}`);
   if (problemCount > problems.length) terminal.line(`  … and ${problemCount - problems.length} more`);

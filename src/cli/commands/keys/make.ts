@@ -1,5 +1,6 @@
 import { currentTenant } from '../../../context/index.ts';
 import { renderSchema } from '../../../database/sql.ts';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { KeyCreate, KeyImport } from '../../../keys/index.ts';
 import type { Command, CommandInput } from '../../command.ts';
@@ -126,8 +127,8 @@ export const importKeys: Command = {
       const made = await keys.importMany(wanted, { dryRun: input.flag('dry-run') });
       input.terminal.line(
         input.flag('dry-run')
-          ? `${made.length} keys can be imported; nothing was changed.`
-          : `${made.length} keys imported.`,
+          ? `${counted(made.length, 'key')} can be imported; nothing was changed.`
+          : `${counted(made.length, 'key')} imported.`,
       );
       input.terminal.result(made);
     });

@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import { pruneUsage, recountUsage, selectDifferences, type UsageDifference } from '../../../metering/usage/index.ts';
 import type { Command } from '../../command.ts';
@@ -47,7 +48,7 @@ export const exportUsage: Command = {
       if (out !== undefined) await pipeline(Readable.from(text()), createWriteStream(out, { mode: 0o600 }));
       else for await (const page of text()) input.terminal.line(page.replace(/\r?\n$/, ''));
     });
-    if (out !== undefined) input.terminal.note(`${lines} lines in ${out}`);
+    if (out !== undefined) input.terminal.note(`${counted(lines, 'line')} in ${out}`);
     input.terminal.result({ lines, out: out ?? null });
   },
 };
@@ -69,13 +70,13 @@ export const verify: Command = {
     });
     for (const one of found) {
       input.terminal.line(
-        `${input.terminal.paint('bad', 'differs')} ${one.tenantId} ${one.scope}${one.scope === 'organization' ? '' : ` ${one.scopeId}`} ${one.metric}, ${one.period} of ${one.periodStart.toISOString()}: counted ${one.countedValue} in ${one.countedEvents} events, the ledger says ${one.ledgerValue} in ${one.ledgerEvents}`,
+        `${input.terminal.paint('bad', 'differs')} ${one.tenantId} ${one.scope}${one.scope === 'organization' ? '' : ` ${one.scopeId}`} ${one.metric}, ${one.period} of ${one.periodStart.toISOString()}: counted ${one.countedValue} in ${counted(one.countedEvents, 'event')}, the ledger says ${one.ledgerValue} in ${one.ledgerEvents}`,
       );
     }
     input.terminal.line(
       found.length === 0
-        ? `${input.terminal.paint('good', 'same')} every counter of ${organizations} organizations is the sum of its events`
-        : `${found.length} counters differ. Correct them with: tenantry usage recount`,
+        ? `${input.terminal.paint('good', 'same')} every counter of ${counted(organizations, 'organization')} is the sum of its events`
+        : `${counted(found.length, 'counter differs', 'counters differ')}. Correct them with: tenantry usage recount`,
     );
     input.terminal.result({ organizations, differences: found });
     return found.length === 0 ? 0 : 3;
@@ -128,7 +129,7 @@ export const prune: Command = {
         }
       }
     });
-    input.terminal.line(`${pruned} events deleted.`);
+    input.terminal.line(`${counted(pruned, 'event')} deleted.`);
     input.terminal.result({ pruned });
   },
 };

@@ -1,3 +1,4 @@
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import type { Meter } from '../../../metering/stripe/index.ts';
 import type { Command, CommandInput } from '../../command.ts';
@@ -31,7 +32,7 @@ export const pushUsage: Command = {
         ['organization', 'metric', 'day', 'sent', 'missing'],
         days.map((day) => [day.tenantId, day.metric, day.dayStart.toISOString(), day.sent, day.missing]),
       );
-      input.terminal.line(`${days.length} days to push`);
+      input.terminal.line(`${counted(days.length, 'day')} to push`);
       input.terminal.result({ days });
       return 0;
     }

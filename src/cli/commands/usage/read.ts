@@ -1,3 +1,4 @@
+import { counted } from '../../../counted.ts';
 import { TenantryError } from '../../../errors.ts';
 import {
   type Aggregation,
@@ -52,7 +53,7 @@ export const show: Command = {
     terminal.line(
       `${terminal.paint('bold', s.title)}, ${s.period} from ${day(s.current.start, s.timeZone)} to ${day(s.current.end, s.timeZone)} (${s.timeZone})`,
     );
-    terminal.line(`used      ${amount(s.current.value)} in ${amount(s.current.events)} events`);
+    terminal.line(`used      ${amount(s.current.value)} in ${counted(s.current.events, 'event')}`);
     terminal.line(
       s.limit === null
         ? 'limit     none'

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatabaseUrls } from '../database/open.ts';
 
@@ -11,6 +11,8 @@ export async function writeEnvironmentFile(folder: string, name: string, urls: D
     `TENANTRY_ADMIN_URL=${urls.adminUrl}`,
     ...(urls.operatorUrl === undefined ? [] : [`TENANTRY_OPERATOR_URL=${urls.operatorUrl}`]),
   ];
-  await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+  // a file that is there keeps its mode, and one that somebody else put there its owner
+  await rm(file, { force: true });
+  await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600, flag: 'wx' });
   return file;
 }

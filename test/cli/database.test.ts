@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -28,9 +28,13 @@ describe('tenantry database', () => {
   it('keeps the embedded server running with its URLs in a private file, until a signal', async () => {
     const data = join(folder, 'data');
     const config = configuration(JSON.stringify({ embedded: { folder: data } }));
-    const { ended, said } = startTenantry(['database', '--config', config]);
-    while (!said().includes('psql')) await new Promise((done) => setTimeout(done, 20));
     const file = join(data, 'database.env');
+    // one that everybody may read is there already, as an editor or an older version left it
+    mkdirSync(data);
+    writeFileSync(file, 'DATABASE_URL=postgresql://nobody@127.0.0.1:1/nothing\n');
+    chmodSync(file, 0o644);
+    const { ended, said, saying } = startTenantry(['database', '--config', config]);
+    await saying('psql');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     const urls = new Map(
       readFileSync(file, 'utf8')

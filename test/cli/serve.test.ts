@@ -27,8 +27,8 @@ describe('D8: tenantry serve', () => {
     const ann = await seedTestUser(createTenantry({ pool }).kernel, { email: 'ann@example.com' });
     await pool.end();
 
-    const { ended, said } = startTenantry(['serve', '--port', '0']);
-    while (!said().includes('\n')) await new Promise((done) => setTimeout(done, 20));
+    const { ended, said, saying } = startTenantry(['serve', '--port', '0']);
+    await saying('\n');
     const base = /http:\/\/[\d.:]+/.exec(said())![0];
 
     const ping = await fetch(`${base}/_int/tenancy/ping`, {

@@ -39,9 +39,32 @@ export async function tenantry(
   }
 }
 
-/** Runs a command that goes on until a signal; `said` is what it has written so far, on both streams. */
-export function startTenantry(argv: readonly string[]): { readonly ended: Promise<number>; said(): string } {
+/** A command that goes on until a signal. */
+export interface StartedCommand {
+  readonly ended: Promise<number>;
+  /** What it has written so far, on both streams. */
+  said(): string;
+  /** Returns when it has written this. @throws what it said instead, when it has ended without */
+  saying(text: string): Promise<void>;
+}
+
+export function startTenantry(argv: readonly string[]): StartedCommand {
   const both = new Captured();
   const stream = both as unknown as NodeJS.WriteStream;
-  return { ended: runCommandLine(argv, { out: stream, err: stream }), said: () => both.text };
+  const ended = runCommandLine(argv, { out: stream, err: stream });
+  let over = false;
+  const end = (): void => {
+    over = true;
+  };
+  ended.then(end, end);
+  return {
+    ended,
+    said: () => both.text,
+    async saying(text) {
+      while (!both.text.includes(text)) {
+        if (over) throw new Error(`it ended and never said ${text}: ${both.text}`);
+        await new Promise((done) => setTimeout(done, 20));
+      }
+    },
+  };
 }

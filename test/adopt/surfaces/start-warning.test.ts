@@ -63,6 +63,10 @@ describe('the start of an application after an adoption', () => {
       await db.query(`set role tenantry_owner; alter table public.orders add column previous_id bigint,
         add constraint previous foreign key (previous_id) references public.orders (id); reset role`);
       expect((await keys()).sort()).toEqual(['TD053:public.currencies', 'TD054:public.orders:previous']);
+      // and so does a start
+      expect(await atStart()).toEqual([
+        'Since the adoption: 1 unclassified table (public.currencies); 1 unclassified foreign key (public.orders(previous_id)). Next: tenantry adopt plan --check',
+      ]);
       await db.query('set role tenantry_owner; alter table public.orders drop constraint previous; reset role');
     } finally {
       await app.end();
@@ -72,8 +76,8 @@ describe('the start of an application after an adoption', () => {
 
   test('B7: tenantry serve prints one line with the next step, listens, and is ready', async () => {
     await db.query('create table public.rates (code text primary key)');
-    const { ended, said } = startTenantry(['serve', '--port', '0']);
-    while (!said().includes('Listening')) await new Promise((done) => setTimeout(done, 20));
+    const { ended, said, saying } = startTenantry(['serve', '--port', '0']);
+    await saying('Listening');
     const base = /http:\/\/[\d.:]+/.exec(said())![0];
     expect((await fetch(`${base}/readyz`)).status).toBe(200);
     process.emit('SIGTERM');

@@ -12,6 +12,7 @@ import {
   selectStatements,
 } from './preflight-queries.ts';
 import { shapeFindings } from './preflight-shapes.ts';
+import { viewFindings } from './preflight-views.ts';
 import { wouldFire } from './steps/backfill.ts';
 import { upsertFindings } from './uniques/upserts.ts';
 
@@ -35,6 +36,7 @@ export async function runPreflight(db: Queryable, plan: Plan, schema: string): P
     ])),
     ...structure(inspection, plan, tables),
     ...shapeFindings(inspection, plan, tables),
+    ...(await viewFindings(db, inspection, tables)),
     ...(await statistics(db, plan, tables)),
     room(plan, tables),
     ...(await horizon(db)),

@@ -98,6 +98,12 @@ const cases: readonly {
     down: 'drop materialized view totals',
   },
   {
+    name: 'a view of an owner whom no policy will bind',
+    finding: 'warning view-above-policies public.seen',
+    up: 'create view seen as select * from items',
+    down: 'drop view seen',
+  },
+  {
     name: 'an index whose operators are not leakproof',
     finding: 'warning non-leakproof-index public.items',
     up: 'create index on items (price)',
@@ -197,5 +203,32 @@ describe('a table that another tool changed', () => {
     expect(error?.message).toContain('other objects depend on it');
     await db.query('drop view by_tenant');
     expect((await adopt.undo()).differences).toEqual([]);
+  });
+});
+
+describe('views of the application', () => {
+  test('a view that would show every tenant’s rows is told with a remedy that works; one that asks as its caller is none', async () => {
+    await db.query(`create view seen as select * from items; insert into shops values (1, 'One'), (2, 'Two');
+      insert into items values (1, 1, 'a', 1), (2, 2, 'b', 1)`);
+    const adopt = createAdopt({ adminPool: pool });
+    const { plan } = await adopt.plan({ root: 'public.shops' });
+    const warned = (await adopt.preflight(plan)).filter(({ code }) => code === 'view-above-policies');
+    expect(warned).toMatchObject([{ object: 'public.seen' }]);
+    await adopt.run(plan);
+    await db.query('grant select on seen to tenantry_app');
+    const app = new pg.Client({ connectionString: db.appUrl });
+    await app.connect();
+    await app.query(
+      `select set_config('app.tenant_id', '${(await db.query<{ id: string }>(`select id from tenantry.organizations where key = '1'`))[0]!.id}', false)`,
+    );
+    expect((await app.query('select id from seen order by id')).rows).toHaveLength(2);
+    await db.query(warned[0]?.fix ?? '');
+    expect((await app.query('select id from seen order by id')).rows).toEqual([{ id: '1' }]);
+    await app.end();
+    await adopt.undo();
+    expect(
+      (await adopt.preflight((await adopt.plan({ root: 'public.shops' })).plan)).map(({ code }) => code),
+    ).not.toContain('view-above-policies');
+    await db.query('drop view seen; delete from items; delete from shops');
   });
 });

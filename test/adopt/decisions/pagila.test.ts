@@ -7,6 +7,7 @@ import { createTestDatabase, type TestDatabase } from '../../support/database.ts
 import { loadSql } from '../../support/load-sql.ts';
 import { digest, pagila } from '../support/real-data.ts';
 import { analyzeHost } from '../support/analyze.ts';
+import { ownDump } from '../support/own-dump.ts';
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -127,9 +128,13 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
     const tables = plan.tables.map((table) => table.table);
     const data = await digest(pool, tables);
     const said = await answers();
-    for (const to of ['expand', 'backfill', 'verify', 'tighten', 'shadow'] satisfies Phase[]) {
+    const theirs = ownDump(db, 'schema and rows');
+    const rehearsed = ['expand', 'backfill', 'verify', 'tighten', 'shadow'] satisfies Phase[];
+    const dumps = new Map<Phase, string>();
+    for (const to of rehearsed) {
       await adopt.run(to === 'expand' ? plan : null, { to });
       expect(await answers(), to).toBe(said);
+      dumps.set(to, await dumpSchema(db.admin));
     }
     expect(await adopt.verify()).toEqual([]);
     expect((await adopt.run(null)).phase).toBe('enforced');
@@ -163,8 +168,15 @@ describe.skipIf(file === undefined)('E2, E5: pagila with its stores as tenants, 
       );
       await app.end();
     }
+    // back phase by phase: each is what it was on the way up
+    for (const to of rehearsed.toReversed()) {
+      expect((await adopt.undo({ to })).phase).toBe(to);
+      expect(await dumpSchema(db.admin), `undone to ${to}`).toBe(dumps.get(to));
+      expect(await answers(), `undone to ${to}`).toBe(said);
+    }
     expect((await adopt.undo()).differences).toEqual([]);
     expect(await dumpSchema(db.admin)).toBe(before);
+    expect(ownDump(db, 'schema and rows')).toBe(theirs);
     expect(await digest(pool, tables)).toEqual(data);
     expect(await answers()).toBe(said);
   });

@@ -14,8 +14,6 @@ export interface Shape {
   readonly allowed?: readonly string[];
   /** The same, refused: each as a row of another tenant, or one that is not there. */
   readonly refused?: readonly string[];
-  /** Undone from each phase as well as from the end. */
-  readonly everyPhase?: true;
   /** Tables that could be the tenant. */
   readonly roots?: readonly string[];
   /** References that must be found: `from → to confidence`. */
@@ -43,6 +41,8 @@ export const shapes: readonly Shape[] = [
       `insert into counts values ('m1', 2, :n, '2026-05-01', 1) on conflict (merchant, warehouse, shelf, day) do update set pieces = 2`,
       `update shelves set merchant = 'm2' where merchant = 'm1' and shelf = :n`,
     ],
+    allowed: [`insert into shelves values ('m1', 1, 9000)`],
+    refused: [`insert into shelves values ('m2', 1, 9001)`],
   },
   {
     name: 'missing-primary-key',
@@ -59,6 +59,8 @@ export const shapes: readonly Shape[] = [
       `update visits set shop_id = 5 where page = '/p1'`,
       `update visit_marks set shop_id = 3 where shop_id is null`,
     ],
+    allowed: [`insert into visits values (1, '/tenant')`],
+    refused: [`insert into visits values (2, '/tenant')`],
   },
   {
     name: 'self-reference',
@@ -86,7 +88,16 @@ export const shapes: readonly Shape[] = [
       'update folders set parent_id = 1 where id = :n + 2',
       'insert into employees values (:n, 1, 4)',
     ],
-    everyPhase: true,
+    allowed: [
+      `insert into employees values (9000, 1, 4)`,
+      `insert into folders values (9000, null, 1)`,
+      `insert into files values (9000, 9000)`,
+    ],
+    refused: [
+      `insert into employees values (9001, 1, 1)`,
+      `insert into folders values (9001, null, 2)`,
+      `insert into files values (9001, 2)`,
+    ],
   },
   {
     name: 'foreign-key-cycle',
@@ -116,6 +127,8 @@ export const shapes: readonly Shape[] = [
       'insert into reviews values (:n, :n, :n)',
       'update departments set head_id = :n where id = 4',
     ],
+    allowed: [`insert into people values (9000, 3)`, `update departments set head_id = 9000 where id = 3`],
+    refused: [`insert into people values (9001, 1)`, `update departments set head_id = 1 where id = 3`],
   },
   {
     name: 'several-paths',
@@ -139,6 +152,8 @@ export const shapes: readonly Shape[] = [
       'insert into lines values (:n, :n, 1, 1), (:n + 1, :n, 5, null) on conflict (id) do nothing',
       'update lines set gift_for = null where id = :n',
     ],
+    allowed: [`insert into lines values (9000, 4, 4, 4)`],
+    refused: [`insert into lines values (9001, 4, 1, null)`, `insert into lines values (9002, 4, 4, 1)`],
   },
   {
     name: 'several-roots',
@@ -164,6 +179,8 @@ export const shapes: readonly Shape[] = [
       'insert into tasks values (:n, :n, null)',
       `update accounts set name = 'Newer' where id = :n`,
     ],
+    allowed: [`insert into projects values (9000, 1, 6)`],
+    refused: [`insert into projects values (9001, 1, 1)`],
   },
   {
     name: 'many-to-many',
@@ -194,6 +211,8 @@ export const shapes: readonly Shape[] = [
       'delete from grades where id = :n',
       'delete from pupil_languages where pupil_id = :n',
     ],
+    allowed: [`insert into pupils values (9000, 1)`, `insert into enrolments values (9000, 3)`],
+    refused: [`insert into enrolments values (9000, 1)`],
   },
   {
     name: 'polymorphic-pair',
@@ -255,7 +274,6 @@ export const shapes: readonly Shape[] = [
       `insert into comments (commentable_type, commentable_id, body) values ('Customer', 5, 'x')`,
       `update comments set commentable_type = 'Customer', commentable_id = 5 where commentable_id = 9000`,
     ],
-    everyPhase: true,
   },
   {
     name: 'nullable-references',
@@ -289,6 +307,8 @@ export const shapes: readonly Shape[] = [
       'insert into notes values (:n + 1, null, :n)',
       'update events set club_id = 2 where id = :n',
     ],
+    allowed: [`insert into notes values (9000, 3, null)`],
+    refused: [`insert into notes values (9001, 1, null)`],
   },
   {
     name: 'orphaned-references',
@@ -309,6 +329,8 @@ export const shapes: readonly Shape[] = [
       'update order_notes set order_id = 12 where id = :n + 1',
       'begin; insert into order_notes values (:n + 3, :n, $$early$$); insert into orders values (:n, 2); commit',
     ],
+    allowed: [`insert into order_notes values (9000, 4, $$x$$)`],
+    refused: [`insert into order_notes values (9001, 1, $$x$$)`],
   },
   {
     name: 'undeclared-references',
@@ -361,6 +383,8 @@ export const shapes: readonly Shape[] = [
       `insert into invoices values (:n, '2', 'A2')`,
       `update users set account_id = 1 where id = 50`,
     ],
+    allowed: [`insert into orders values (9000, 1, 5)`],
+    refused: [`insert into orders values (9001, 2, null)`, `insert into orders values (9002, 1, 1)`],
   },
   {
     name: 'partitioned-table',
@@ -385,6 +409,15 @@ export const shapes: readonly Shape[] = [
       `update readings set at = '2026-06-06' where at = '2030-01-01' and no = :n`,
       `insert into costs values (2, :n, 1)`,
       `update costs set site_id = 3 where id = :n`,
+    ],
+    allowed: [
+      `insert into readings values (4, '2025-07-07', 9000, 1)`,
+      `insert into alarms values (9000, 4, '2025-07-07', 9000)`,
+    ],
+    refused: [
+      `insert into readings values (1, '2025-07-07', 9001, 1)`,
+      `insert into alarms values (9001, 1, '2025-01-20', 20)`,
+      `insert into costs values (2, 9000, 1)`,
     ],
   },
   {
@@ -438,7 +471,6 @@ export const shapes: readonly Shape[] = [
       `insert into tank_trucks values (9003, 2, 'x', 3, 9)`,
       'insert into trips values (9001, 1)',
     ],
-    everyPhase: true,
   },
   {
     name: 'generated-and-identity',
@@ -455,6 +487,8 @@ export const shapes: readonly Shape[] = [
       `insert into listings (agency_id, width, height) values (2, 2, 2)`,
       `insert into agencies (name) values ('Agency new ' || :n)`,
     ],
+    allowed: [`insert into pictures (path) values ('pictures/4/z')`],
+    refused: [`insert into pictures (path) values ('pictures/1/z')`],
   },
   {
     name: 'domains-and-enums',
@@ -482,6 +516,8 @@ export const shapes: readonly Shape[] = [
       `insert into remarks values (:n, 'branch', 'CC'), (:n + 1, 'desk', '1')`,
       `update bookings set desk_region = 'south', desk_no = 2 where id = :n`,
     ],
+    allowed: [`insert into desks values ('north', 9000, 'AA')`, `insert into bookings values (9000, 'north', 9000)`],
+    refused: [`insert into bookings values (9001, 'south', 1)`, `insert into remarks values (9000, 'branch', 'BB')`],
   },
   {
     name: 'extension-types',
@@ -502,6 +538,8 @@ export const shapes: readonly Shape[] = [
       `insert into labels values (:n, 'NEW-' || :n)`,
       `update articles set brand = 'BRAND 3' where sku = 'new-' || :n`,
     ],
+    allowed: [`insert into articles values ('tenant', 'brand 1')`],
+    refused: [`insert into articles values ('other', 'brand 2')`, `insert into labels values (9000, 'sku-1')`],
   },
   {
     name: 'quoted-names',
@@ -538,6 +576,8 @@ export const shapes: readonly Shape[] = [
       'insert into "Überweisung" values (:n, :n)',
       'update "Order" set "user" = 3 where "ID" = :n',
     ],
+    allowed: [`insert into "Order" values (9000, 3)`],
+    refused: [`insert into "Order" values (9001, 1)`],
   },
   {
     name: 'several-schemas',
@@ -566,6 +606,8 @@ export const shapes: readonly Shape[] = [
       'insert into sales.pg_class values (:n, :n)',
       'update sales.accounts set tenant_id_no = 3 where id = :n',
     ],
+    allowed: [`insert into "Support".accounts values (9000, 3)`],
+    refused: [`insert into "Support".accounts values (9001, 1)`],
   },
   {
     name: 'views',
@@ -582,6 +624,8 @@ export const shapes: readonly Shape[] = [
       'delete from open_orders where id = 1',
       'refresh materialized view concurrently totals',
     ],
+    allowed: [`insert into orders (shop_id, total) values (1, 1)`],
+    refused: [`insert into orders (shop_id, total) values (2, 1)`],
   },
   {
     name: 'functions-and-triggers',
@@ -599,6 +643,8 @@ export const shapes: readonly Shape[] = [
       'update jobs set firm_id = 2 where id = (select max(id) from jobs)',
       'update jobs set changes = 0 where id = 5',
     ],
+    allowed: [`insert into jobs (firm_id) values (1)`],
+    refused: [`insert into jobs (firm_id) values (2)`],
   },
   {
     name: 'extension-tables',
@@ -609,6 +655,8 @@ export const shapes: readonly Shape[] = [
       streets: 'select tenant_id, city_id::text as key from streets',
     },
     writes: ['insert into streets values (:n, 2)', 'insert into spatial_notes values (:n, 2)'],
+    allowed: [`insert into streets values (9000, 1)`],
+    refused: [`insert into streets values (9001, 2)`],
   },
   {
     name: 'publications',
@@ -625,6 +673,8 @@ export const shapes: readonly Shape[] = [
       'update orders set shop_id = 3 where id = :n',
       `update order_log set what = 'z' where order_id = :n`,
     ],
+    allowed: [`insert into orders values (9000, 1, 1)`, `insert into order_log values (9000, 't')`],
+    refused: [`insert into order_log values (1, 't')`],
   },
   {
     name: 'deferrable-keys',
@@ -642,6 +692,8 @@ export const shapes: readonly Shape[] = [
       `begin; set constraints all deferred; insert into milkings values (:n, :n + 1); insert into cows values (:n + 1, :n); commit`,
       'update cows set barn_id = 3 where id = :n + 1',
     ],
+    allowed: [`insert into barns values (9000, 1, null)`, `insert into cows values (9000, 9000)`],
+    refused: [`insert into cows values (9001, 1)`],
   },
   {
     name: 'key-types',
@@ -670,5 +722,7 @@ export const shapes: readonly Shape[] = [
       `insert into receipts values (:n, '2027-01-01', :n + 0.25)`,
       `update kitchens set country = 'at', franchise_no = 1 where id = md5(:n::text)::uuid`,
     ],
+    allowed: [`insert into menus values ('m9000', '00000000-0000-4000-8000-000000000004')`],
+    refused: [`insert into menus values ('m9001', '00000000-0000-4000-8000-000000000001')`],
   },
 ];

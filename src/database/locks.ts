@@ -104,6 +104,8 @@ async function retryOnLock<T>(
   attemptOn: (client: ClientLike, begun: (pid: number) => void) => Promise<T>,
 ): Promise<T> {
   const { attempts = 30, maxPause = 2000, signal, onAttempt } = options;
+  // a look that comes too late for one attempt takes nothing from what an earlier one saw
+  let seen: readonly Blocker[] = [];
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted === true) throw new TenantryError('TNT_INTERRUPTED', 'Stopped while waiting for a lock.');
     const started = performance.now();
@@ -121,7 +123,8 @@ async function retryOnLock<T>(
       if (outcome === undefined) throw error;
       const { blockers } = watch;
       onAttempt?.({ attempt, outcome, milliseconds: performance.now() - started, blockers });
-      if (attempt >= attempts) throw lockError(outcome, attempt, blockers, error);
+      if (blockers.length > 0) seen = blockers;
+      if (attempt >= attempts) throw lockError(outcome, attempt, seen, error);
     } finally {
       watch.over = true;
       client.release(destroy);

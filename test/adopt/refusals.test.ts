@@ -153,12 +153,32 @@ describe('a run that is held up', () => {
     await holder.connect();
     await holder.query('begin');
     await holder.query('select count(*) from orders');
-    const error = await failure(adopt.run(plan, { locks: { lockTimeout: 50, attempts: 3, maxPause: 20 } }));
+    const error = await failure(adopt.run(plan, { locks: { lockTimeout: 300, attempts: 8, maxPause: 20 } }));
     expect(error.code).toBe('TNT_LOCK_TIMEOUT');
+    // who it is and what it did last, and that the steps before are not lost
+    expect(error.message).toMatch(
+      /in 8 attempts \(lock timeout\): .*process \d+ \("long report" as shop_app_\w+, idle in transaction for \d+ s since [\d:]+Z\): select /,
+    );
+    expect(error.hint).toBe('What is done is kept. When the named sessions are gone, repeat the command.');
     expect((await adopt.status())?.lastError).toBe(error.message);
+    const done = async (): Promise<number> =>
+      (
+        await shop.db.query<{ n: number }>(
+          `select count(*)::int as n from tenantry.adoption_steps s join tenantry.adoption_runs r on r.id = s.run_id
+           where r.status = 'open' and s.status = 'done'`,
+        )
+      )[0]!.n;
+    const kept = await done();
+    expect(kept).toBeGreaterThan(0);
     await holder.query('rollback');
     await holder.end();
-    expect((await adopt.run(null, { to: 'verify' })).phase).toBe('verify');
+    const again: string[] = [];
+    const result = await adopt.run(null, {
+      to: 'verify',
+      onEvent: (event: AdoptEvent) => void (event.type === 'step' && again.push(event.id)),
+    });
+    expect(result.phase).toBe('verify');
+    expect(again).toHaveLength((await done()) - kept);
     expect(await countWrongTenants(shop.pool)).toEqual({});
     expect((await adopt.undo()).differences).toEqual([]);
   });

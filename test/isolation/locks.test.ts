@@ -48,7 +48,7 @@ describe('locks: every lock under a timeout, retried, or refused with who was in
         { text: 'create table public.half ()', purpose: 'must not stay' },
         { text: 'alter table public.held add column c2 int', purpose: 'waits' },
       ],
-      { lockTimeout: 200, attempts: 2, maxPause: 10 },
+      { lockTimeout: 200, attempts: 8, maxPause: 10 },
     ).catch((error: unknown) => error);
     await holder.query('rollback');
     expect(error).toBeInstanceOf(TenantryError);
@@ -104,7 +104,9 @@ describe('locks: every lock under a timeout, retried, or refused with who was in
     await db.query('grant select on public.held to tenantry_app');
     await stranger.query("begin; select 'secret' from public.held");
     const statement = { text: 'alter table public.held add column c8 int', purpose: '' };
-    await expect(runStatements(db.admin, [statement], { lockTimeout: 100, attempts: 1 })).rejects.toMatchObject({
+    await expect(
+      runStatements(db.admin, [statement], { lockTimeout: 200, attempts: 8, maxPause: 10 }),
+    ).rejects.toMatchObject({
       details: { blockers: [{ login: 'Tenantry_Test_App', statement: null }] },
     });
     await stranger.end();

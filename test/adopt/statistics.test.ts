@@ -56,3 +56,24 @@ test('what the application sends is looked through for what adoption changes und
     'truncate public.items',
   ]);
 });
+
+test('the log of a second stays below --max-wal', async () => {
+  await pool.query(
+    'insert into shops values (1) on conflict do nothing; insert into quiet select n, 1 from generate_series(1, 40000) n',
+  );
+  const adopt = createAdopt({ adminPool: pool });
+  const { plan } = await adopt.plan({ root: 'public.shops' });
+  await adopt.run(plan, { to: 'expand', force: true });
+  const written = async (): Promise<number> =>
+    (await pool.query<{ lsn: number }>(`select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 as lsn`)).rows[0]!
+      .lsn;
+  const before = await written();
+  const maxWal = 2 ** 20;
+  const { seconds } = await adopt.run(null, { to: 'backfill', maxWal });
+  const log = (await written()) - before;
+  expect(log).toBeGreaterThan(2 * maxWal);
+  // it looks four times in a second, and the last look is not waited for
+  expect(seconds).toBeGreaterThan((log / maxWal) * 0.5);
+  await adopt.undo();
+  await pool.query('truncate quiet; delete from shops');
+});

@@ -274,6 +274,27 @@ describe('E2: rows that several tenants use', () => {
     expect((await adopt.undo()).differences).toEqual([]);
   });
 
+  test('shared_rows: share leaves the table to everybody, as class shared says', async () => {
+    const { adopt, db } = subject;
+    const shared = { class: 'shared', sharedRows: 'share' } as const;
+    const { plan, conflicts, file } = await adopt.plan({
+      root: 'public.shops',
+      tables: { 'public.addresses': shared, 'public.towns': shared },
+    });
+    expect(conflicts).toEqual([]);
+    expect((await adopt.plan(file)).plan.steps).toEqual(plan.steps);
+    await adopt.run(plan);
+    await db.query('grant select on addresses to tenantry_app');
+    for (const key of ['1', '2', '3']) {
+      const tenant = await subject.as(key);
+      expect((await tenant.query('select id from addresses')).rows).toHaveLength(5);
+      expect((await tenant.query('select id from customers where id / 10 <> $1::int', [key])).rows).toEqual([]);
+    }
+    await db.query('revoke select on addresses from tenantry_app');
+    expect((await adopt.undo()).differences).toEqual([]);
+    expect(await contents(db, tables)).toEqual(data);
+  });
+
   test('what cannot be copied is said before anything is changed', async () => {
     const { adopt, db } = subject;
     await expect(adopt.plan(decided({ sharedRows: 'duplicate' }, owned({ sharedRows: 'stop' })))).rejects.toThrow(

@@ -41,17 +41,15 @@ export function inTurns(compare: CompareBcrypt): CompareBcrypt {
  *
  * @throws TNT_DEPENDENCY_MISSING
  */
-export async function loadBcrypt(
-  load: () => Promise<{ compare: CompareBcrypt }> = () => import('bcryptjs'),
-): Promise<CompareBcrypt> {
-  try {
-    const bcrypt = await load();
-    return (text, hash) => bcrypt.compare(text, hash);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new TenantryError('TNT_DEPENDENCY_MISSING', 'Keys that were imported as bcrypt hashes need bcryptjs.', {
-      hint: 'Install: npm install bcryptjs',
-      cause: error,
+export function bcryptHere(load: () => Promise<{ compare: CompareBcrypt }> = () => import('bcryptjs')): CompareBcrypt {
+  return async (text, hash) => {
+    const bcrypt = await load().catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+      throw new TenantryError('TNT_DEPENDENCY_MISSING', 'Keys that were imported as bcrypt hashes need bcryptjs.', {
+        hint: 'Install: npm install bcryptjs',
+        cause: error,
+      });
     });
-  }
+    return bcrypt.compare(text, hash);
+  };
 }

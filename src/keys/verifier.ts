@@ -3,7 +3,7 @@ import type { Kernel } from '../database/kernel.ts';
 import type { Listener } from '../database/listen.ts';
 import { TenantryError } from '../errors.ts';
 import { createMemoryRateLimiter } from '../metering/rate/memory.ts';
-import { inTurns, loadBcrypt } from './bcrypt.ts';
+import { bcryptHere, inTurns } from './bcrypt.ts';
 import { createBcryptThreads } from './bcrypt-threads.ts';
 import { KeyCache } from './cache.ts';
 import type { VerifiedKey } from './entry.ts';
@@ -54,7 +54,7 @@ export function createVerifier(kernel: Kernel, options: KeysOptions): VerifierIn
   }
   const cache = new KeyCache(limits);
   const uses = new KeyUses(kernel, options.lastUsedEveryMs ?? 60_000, onError);
-  const threads = createBcryptThreads(async (text, hash) => (await loadBcrypt())(text, hash));
+  const threads = createBcryptThreads(bcryptHere());
   const open = new Set<Promise<unknown>>();
   let listener: Listener | undefined;
   let verifying: Verifying | undefined;

@@ -1,7 +1,8 @@
 import { createHmac } from 'node:crypto';
+import bcrypt from 'bcryptjs';
 import { describe, expect, it, vi } from 'vitest';
 import { clientAddress, houseOf, inNetworks, networks, parseNetwork } from '../../src/keys/addresses.ts';
-import { inTurns, loadBcrypt } from '../../src/keys/bcrypt.ts';
+import { bcryptHere, inTurns } from '../../src/keys/bcrypt.ts';
 import { KeyCache } from '../../src/keys/cache.ts';
 import { type KeyEntry, keyEntry } from '../../src/keys/entry.ts';
 import { normalOrigin, originAllowed } from '../../src/keys/origins.ts';
@@ -307,14 +308,20 @@ describe('bcrypt', () => {
     expect(refused?.reason).toMatchObject({ code: 'TNT_RATE_LIMITED' });
   });
 
+  it('compares in this thread where there is no other', async () => {
+    const hash = await bcrypt.hash('sk_old_0123456789', 4);
+    const compare = bcryptHere();
+    expect([await compare('sk_old_0123456789', hash), await compare('sk_old_012345678', hash)]).toEqual([true, false]);
+  });
+
   it('says what to install where it is absent', async () => {
     const absent = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
-    await expect(loadBcrypt(() => Promise.reject(absent))).rejects.toMatchObject({
+    await expect(bcryptHere(() => Promise.reject(absent))('text', 'hash')).rejects.toMatchObject({
       code: 'TNT_DEPENDENCY_MISSING',
       hint: expect.stringContaining('bcryptjs'),
     });
     const broken = new Error('broken');
-    await expect(loadBcrypt(() => Promise.reject(broken))).rejects.toBe(broken);
+    await expect(bcryptHere(() => Promise.reject(broken))('text', 'hash')).rejects.toBe(broken);
   });
 });
 

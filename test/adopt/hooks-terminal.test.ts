@@ -58,7 +58,7 @@ describe.skipIf(!available)('questions of hooks at a terminal', () => {
       answered = true;
       child.stdin.write(`${answer}\r`);
     });
-    const [code] = (await once(child, 'exit')) as [number];
+    const [code] = (await once(child, 'close')) as [number];
     return { code, screen };
   }
 

@@ -55,7 +55,7 @@ describe('D5 the end of a pool', () => {
     });
     let out = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    const [code] = (await once(child, 'exit')) as [number];
+    const [code] = (await once(child, 'close')) as [number];
     between.close();
     expect(goodbyes).toBe(2);
     expect(out).toBe('alive');

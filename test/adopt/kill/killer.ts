@@ -259,7 +259,7 @@ function spawnWork(folder: string, url: string, work: 'run' | 'undo', to: string
   return {
     pid: child.pid ?? 0,
     begun,
-    ended: once(child, 'exit').then(([code]) => ({ code: Number(code ?? 1), errors })),
+    ended: once(child, 'close').then(([code]) => ({ code: Number(code ?? 1), errors })),
     phase: () => (phase === 'begun' ? 'preflight' : phase),
     kill: () => void child.kill('SIGKILL'),
   };

@@ -25,7 +25,7 @@ export function start(name: string, environment: Record<string, string>): Starte
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
   const ended = new Promise<number | NodeJS.Signals | null>((done) =>
-    child.once('exit', (code, signal) => done(code ?? signal)),
+    child.once('close', (code, signal) => done(code ?? signal)),
   );
   return {
     child,

@@ -52,7 +52,7 @@ describe('the sample shop from inspection to enforcement and back, while its old
     await adopt.run(null, { to: 'backfill', onEvent: (event) => void events.push(event) });
     await expect
       .poll(() => requests.filter((name) => (workload.stats().byOperation[name] ?? 0) <= (beforehand[name] ?? 0)), {
-        timeout: 60_000,
+        timeout: 150_000,
       })
       .toEqual([]);
     await adopt.run(null, { to: 'tighten', onEvent: (event) => void events.push(event) });

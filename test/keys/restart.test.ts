@@ -11,7 +11,7 @@ import { createTenantry } from '../../src/tenantry.ts';
 import { compileSources } from '../isolation/compiled.ts';
 import { throwawaySettings } from '../support/server.ts';
 import { eventually, newCustomer, pepper, refusalOf } from './fixture.ts';
-import { type OtherProcess, otherProcess } from './processes.ts';
+import { openWire, type OtherProcess, otherProcess } from './processes.ts';
 
 /** A server of this test alone, which it may stop. */
 async function startOwn(folder: string, port?: number): Promise<EmbeddedServer> {
@@ -50,11 +50,16 @@ it('C5 a revocation reaches other processes within five seconds after the server
     ends.unshift(() => t.close());
     const a = await newCustomer({ t });
     const { key, apiKey } = await a.asAdmin(() => t.keys.create({ name: 'server' }));
-    for (let i = 0; i < 2; i += 1) others.push(otherProcess({ folder: sources, url, listenUrl: url, pepper, key }));
+    // one hears again when the server is back, one cannot
+    const wire = await openWire(url);
+    ends.push(() => wire.close());
+    for (const listenUrl of [url, wire.url])
+      others.push(otherProcess({ folder: sources, url, listenUrl, pepper, key }));
     for (const other of others) await other.until((seen) => seen.listening && seen.accepted > 20);
 
     const { port } = server;
     await server.stop();
+    wire.freeze();
     server = await startOwn(folder, port);
     await eventually(async () => (await refusalOf(t.keys.verify(key))) === 'accepted');
     await a.asAdmin(() => t.keys.revoke(apiKey.id));

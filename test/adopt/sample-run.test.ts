@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type AdoptEvent, createAdopt, dumpSchema } from '../../src/adopt/index.ts';
 import { heavyOperations, nightlyJob } from '../../src/adopt/sample/heavy-operations.ts';
 import { startWorkload } from '../../src/adopt/sample/index.ts';
@@ -44,6 +44,7 @@ describe('the sample shop from inspection to enforcement and back, while its old
       nightlyEvery: 30,
       onError: (error, operation) => failures.push([operation, error]),
     });
+    onTestFinished(async () => void (await workload.stop()));
     const events: AdoptEvent[] = [];
     // COPY into the tables themselves, upserts, deferred keys, soft deletes, rows that move, the nightly job: while the columns come,
     // are filled, and are required

@@ -227,7 +227,12 @@ describe.skipIf(!available)('a streaming replica', () => {
       // slow enough that it looks before it has filled all of them
       const { ended, said, saying } = startTenantry([
         ...run,
-        ...['--to', 'backfill', '--max-lag', '16kB', '--max-rate', '1000'],
+        '--to',
+        'backfill',
+        '--max-lag',
+        '16kB',
+        '--max-rate',
+        '1000',
       ]);
       await saying('waits for replicas: ');
       await onReplica.query('select pg_wal_replay_resume()');

@@ -52,7 +52,7 @@ describe('tenantry audit', () => {
     ];
     expect(await run(...outside)).toMatchObject({
       code: 0,
-      out: expect.stringContaining('3 entries up to 3; 1 checkpoints fit'),
+      out: expect.stringContaining('3 entries up to 3; 1 checkpoint fits'),
     });
     await writeFile(at('log.jsonl'), (await readFile(at('log.jsonl'), 'utf8')).replace('"two"', '"2"'));
     expect(await run(...outside)).toMatchObject({ code: 3, out: expect.stringContaining('Entry 2 was changed') });

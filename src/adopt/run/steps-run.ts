@@ -216,7 +216,7 @@ export async function readFindings(db: Queryable, schema: string, step: CheckSte
     findings.push(
       ...rows.map(({ finding, rows: count, keys }) => ({
         table: step.table ?? '',
-        message: counted(count, finding.replace(/^(row|user|membership)s\b/, '$1'), finding),
+        message: counted(count, finding.replace(/^rows\b/, 'row'), finding),
         rows: count,
         keys,
       })),

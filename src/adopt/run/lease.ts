@@ -40,23 +40,28 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
     if (!(await state.takeLease(client, fence, pid, leaseSeconds))) {
       throw new TenantryError('TNT_ADOPT_RUNNING', 'Another process is running this adoption.');
     }
-    const beat = async (): Promise<void> => {
-      try {
-        if (!(await state.takeLease(client, fence, pid, leaseSeconds))) lost = new Error('taken over');
-      } catch (error) {
-        lost = error instanceof Error ? error : new Error(String(error));
-      }
-    };
-    const look = async (): Promise<void> => {
-      try {
-        paused = await state.isPaused(client, runId);
-      } catch (error) {
-        lost = error instanceof Error ? error : new Error(String(error));
-      }
+    // one statement after the other, and none twice in the queue: an answer may take longer than the time between two questions
+    let asking: Promise<void> = Promise.resolve();
+    const every = (milliseconds: number, ask: () => Promise<void>): NodeJS.Timeout => {
+      let waiting = false;
+      return setInterval(() => {
+        if (waiting) return;
+        waiting = true;
+        asking = asking
+          .then(ask)
+          .catch((error: unknown) => onLost(error instanceof Error ? error : new Error(String(error))))
+          .then(() => {
+            waiting = false;
+          });
+      }, milliseconds);
     };
     const timers = [
-      setInterval(() => void beat(), heartbeatMilliseconds),
-      setInterval(() => void look(), lookMilliseconds),
+      every(heartbeatMilliseconds, async () => {
+        if (!(await state.takeLease(client, fence, pid, leaseSeconds))) lost = new Error('taken over');
+      }),
+      every(lookMilliseconds, async () => {
+        paused = await state.isPaused(client, runId);
+      }),
     ];
     for (const timer of timers) timer.unref();
     return {
@@ -69,6 +74,7 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
       },
       async release(lastError) {
         for (const timer of timers) clearInterval(timer);
+        await asking;
         let broken: Error | undefined = lost;
         try {
           if (lost === undefined) await state.dropLease(client, fence, lastError);

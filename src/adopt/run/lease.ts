@@ -50,7 +50,7 @@ export async function takeLease(pool: PoolLike, state: State, runId: string): Pr
         asking = asking
           .then(ask)
           .catch((error: unknown) => onLost(error instanceof Error ? error : new Error(String(error))))
-          .then(() => {
+          .finally(() => {
             waiting = false;
           });
       }, milliseconds);

@@ -45,7 +45,7 @@ const meanings = {
     lock_wait_ms: "longest wait of the application for a lock of Tenantry's, in milliseconds (goal below 100)",
     p99: "p99 of the application's statements while Tenantry works ÷ before (goal at most 1.5)",
     keyset: 'idle: rows per second ÷ those of keyset batches of 10,000 (goal at least 2)',
-    wal: 'idle: bytes of write-ahead log a row ÷ those of keyset batches of 10,000 (goal at most 0.5)',
+    wal: 'idle: bytes of write-ahead log a row ÷ those of keyset batches of 10,000, which ask for no compression of page images (goal at most 0.5)',
   },
   audit: {
     'entries-one-organization':

@@ -64,8 +64,8 @@ export async function runBackfill(
 }
 
 /**
- * Images of whole pages are two fifths of what a backfill writes to the log. A server built with zstd or lz4 compresses them at a price
- * nobody notices, if the login may ask for it (PostgreSQL 15: `grant set on parameter wal_compression`); pglz costs a quarter of the speed.
+ * Images of whole pages are a third of what a backfill writes to the log. A server built with zstd or lz4 compresses them at a price
+ * nobody notices, if the login may ask for it (PostgreSQL 15: `grant set on parameter wal_compression`); pglz costs a fifth of the speed.
  */
 export const compressPageImages = `select set_config('wal_compression', case when 'zstd' = any(enumvals) then 'zstd' else 'lz4' end, false)
   from pg_settings where name = 'wal_compression' and setting = 'off' and enumvals && '{zstd,lz4}' and has_parameter_privilege(name, 'set')`;

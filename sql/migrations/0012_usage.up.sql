@@ -54,24 +54,28 @@ comment on table tenantry.usage_zones is 'Whose midnight ends a day or a month, 
 
 -- ── ledger ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- Domains, because a statement reads a table's CHECK anew each time it begins: a tenth of what a small batch costs. NaN is greater than
+-- every number.
+create domain tenantry.usage_event_id as text collate "C" constraint usage_event_id_check check (length(value) between 1 and 255);
+create domain tenantry.usage_quantity as numeric constraint usage_quantity_check check (abs(value) < 1e15);
+create domain tenantry.usage_step as smallint constraint usage_step_check check (value between -1 and 1);
+
 -- No foreign keys: one look-up per row would cost more than the row. count_usage() checks each batch's organizations,
 -- namespaces, keys and metrics once, and holds the account's row meanwhile. What an event names may go; the event stays.
 create table tenantry.usage_events (
   tenant_id uuid not null,
-  id text collate "C" not null,
+  id tenantry.usage_event_id not null,
   metric text collate "C" not null,
   namespace_id uuid,
   api_key_id uuid,
   subject text collate "C",
-  quantity numeric not null,
-  events smallint not null default 1,
+  quantity tenantry.usage_quantity not null,
+  events tenantry.usage_step not null default 1,
   occurred_at timestamptz not null,
   received_at timestamptz not null default clock_timestamp(),
   corrects text collate "C",
   reason text,
-  primary key (tenant_id, id),
-  -- in one: each constraint is read anew by each statement. NaN is greater than every number.
-  constraint usage_events_check check (length(id) between 1 and 255 and events between -1 and 1 and abs(quantity) < 1e15)
+  primary key (tenant_id, id)
 );
 comment on table tenantry.usage_events is 'The ledger: one row per event and per correction, never changed. Unique by the organization and the id that the caller gave.';
 comment on column tenantry.usage_events.quantity is 'Of a correction: the difference to what held before.';
@@ -90,7 +94,7 @@ create trigger append_only before update or truncate on tenantry.usage_events
 
 -- ── counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-create table tenantry.usage_periods (
+create table tenantry.usage_counters (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
   namespace_id uuid not null default '00000000-0000-0000-0000-000000000000',
   metric text collate "C" not null,
@@ -99,18 +103,35 @@ create table tenantry.usage_periods (
   period_end timestamptz not null,
   value numeric not null default 0,
   events bigint not null default 0,
+  folded numeric default 0,
+  folded_events bigint default 0,
   last_at timestamptz,
   alert_at numeric,
   alert_checked_at timestamptz,
   primary key (tenant_id, namespace_id, metric, period, period_start)
 ) with (fillfactor = 50);
-comment on table tenantry.usage_periods is 'What was used, per organization (namespace_id is the nil UUID) and per namespace, by day and month.';
-comment on column tenantry.usage_periods.last_at is 'Of the aggregation "last": when the value was measured.';
-comment on column tenantry.usage_periods.alert_at is 'The value at which the next alert may be due; null: to be found out.';
+comment on table tenantry.usage_counters is 'What was used, per organization (namespace_id is the nil UUID) and per namespace, by day and month. Counting touches the running day alone; usage_periods reads it into its month, and the next day begins with folding it in.';
+comment on column tenantry.usage_counters.folded is 'Of a day: how much of its value the row of its month holds. Null: all of it, a metric that is not added up.';
+comment on column tenantry.usage_counters.last_at is 'Of the aggregation "last": when the value was measured.';
+comment on column tenantry.usage_counters.alert_at is 'The value at which the next alert may be due; null: to be found out. Of the running day: that of its month as well.';
+-- The days that are to be folded, whatever the organization has used before. Readers, who never ask for "folded", cannot take it instead
+-- of the primary key.
+create index usage_counters_day_idx on tenantry.usage_counters (tenant_id, period_start) where period = 'day' and folded is not null;
 -- For operators: the heaviest organizations of a period. Not on the value, which would cost each count a new index entry; by an
 -- expression, so that no query of one organization takes it when statistics know nothing of a new period yet.
-create index usage_periods_across_idx on tenantry.usage_periods (((metric || '/' || period) collate "C"), period_start)
+create index usage_counters_across_idx on tenantry.usage_counters (((metric || '/' || period) collate "C"), period_start)
   where namespace_id = '00000000-0000-0000-0000-000000000000';
+
+-- What readers ask: a month with its running day.
+create view tenantry.usage_periods with (security_invoker = true) as
+  select c.tenant_id, c.namespace_id, c.metric, c.period, c.period_start, c.period_end,
+    c.value + coalesce(d.value - d.folded, 0) as value, c.events + coalesce(d.events - d.folded_events, 0) as events, c.last_at
+  from tenantry.usage_counters c
+  left join (tenantry.usage_accounts a
+    join tenantry.usage_counters d on d.tenant_id = a.tenant_id and d.period = 'day' and d.period_start = a.day_start)
+    on c.period = 'month' and a.tenant_id = c.tenant_id and a.month_start = c.period_start
+      and d.tenant_id = c.tenant_id and d.namespace_id = c.namespace_id and d.metric = c.metric;
+comment on view tenantry.usage_periods is 'What was used, per organization (namespace_id is the nil UUID) and per namespace, by day and month, as of now.';
 
 create table tenantry.usage_key_periods (
   tenant_id uuid not null references tenantry.organizations (id) on delete cascade,
@@ -293,10 +314,10 @@ create policy tenantry_floor on tenantry.usage_events as restrictive for all to 
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
 create policy tenantry_access_select on tenantry.usage_events for select to public using ((select tenantry.caller_reads_usage())
     and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace())));
-alter table tenantry.usage_periods enable row level security;
-create policy tenantry_floor on tenantry.usage_periods as restrictive for all to public
+alter table tenantry.usage_counters enable row level security;
+create policy tenantry_floor on tenantry.usage_counters as restrictive for all to public
   using (tenant_id = tenantry.current_tenant()) with check (tenant_id = tenantry.current_tenant());
-create policy tenantry_access_select on tenantry.usage_periods for select to public using ((select tenantry.caller_reads_usage())
+create policy tenantry_access_select on tenantry.usage_counters for select to public using ((select tenantry.caller_reads_usage())
     and ((select tenantry.current_namespace()) is null or namespace_id = (select tenantry.current_namespace())));
 alter table tenantry.usage_key_periods enable row level security;
 create policy tenantry_floor on tenantry.usage_key_periods as restrictive for all to public
@@ -322,7 +343,7 @@ create policy tenantry_access_select on tenantry.usage_corrections for select to
 create policy tenantry_access_write on tenantry.usage_alert_levels for all to public
   using ((select tenantry.caller_can('usage.write'))) with check ((select tenantry.caller_can('usage.write')));
 
-grant select on tenantry.metrics, tenantry.usage_accounts, tenantry.usage_zones, tenantry.usage_events, tenantry.usage_periods,
+grant select on tenantry.metrics, tenantry.usage_accounts, tenantry.usage_zones, tenantry.usage_events, tenantry.usage_counters, tenantry.usage_periods,
   tenantry.usage_key_periods, tenantry.usage_alert_levels, tenantry.usage_alerts, tenantry.usage_corrections to tenantry_app;
 grant insert, delete, update (levels) on tenantry.usage_alert_levels to tenantry_app;
 grant execute on function tenantry.period_edges(text, text, timestamptz), tenantry.first_instant(text, timestamp),

@@ -21,7 +21,9 @@ begin
 end $$;
 
 -- Tells of the levels that the counter of an organization or namespace has reached, and says when to look again. The caller holds
--- the counter's row, so two never look at once; the unique key of usage_alerts outlasts refunds, raised limits and crashes.
+-- the counter's row, so two never look at once; the unique key of usage_alerts outlasts refunds, raised limits and crashes. Of a
+-- counter that is running both are looked at, first the day and then the month: counting asks the day's row for both. A month that is
+-- looked at beside an earlier day changes the running one, which the caller then keeps from others by the account.
 create function tenantry.check_usage_alerts(p_tenant uuid, p_namespace uuid, p_metric text, p_period text, p_start timestamptz) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -32,11 +34,13 @@ declare
   next_at numeric := 'infinity';
   alert_id uuid;
 begin
-  select * into c from tenantry.usage_periods p where p.tenant_id = p_tenant and p.namespace_id = p_namespace
+  perform from tenantry.usage_counters p where p.tenant_id = p_tenant and p.namespace_id = p_namespace
     and p.metric = p_metric and p.period = p_period and p.period_start = p_start for update;
   if not found then
     return;
   end if;
+  select * into c from tenantry.usage_periods p where p.tenant_id = p_tenant and p.namespace_id = p_namespace
+    and p.metric = p_metric and p.period = p_period and p.period_start = p_start;
   for q, l in
     select x.quantity, v.level
       from (
@@ -64,8 +68,49 @@ begin
       next_at := least(next_at, q * l / 100);
     end if;
   end loop;
-  update tenantry.usage_periods p set alert_at = next_at, alert_checked_at = clock_timestamp()
-    where p.tenant_id = p_tenant and p.namespace_id = c.namespace_id and p.metric = p_metric and p.period = p_period and p.period_start = p_start;
+  update tenantry.usage_counters p set alert_at = next_at, alert_checked_at = clock_timestamp()
+    where p.tenant_id = p_tenant and p.namespace_id = p_namespace and p.metric = p_metric and p.period = p_period and p.period_start = p_start;
+  if p_period = 'month' then
+    update tenantry.usage_counters d set alert_at = least(d.alert_at, next_at - c.value + d.value)
+      from tenantry.usage_accounts a
+      where a.tenant_id = p_tenant and a.month_start = p_start and d.tenant_id = p_tenant and d.namespace_id = p_namespace and d.metric = p_metric
+        and d.period = 'day' and d.period_start = a.day_start and d.folded is not null and d.alert_at is not null;
+  end if;
+end $$;
+
+-- What counting found due: days at their level, or at their month's, days and months that are new, and once an hour anyway, because
+-- plans also change by the calendar. First every month is locked, and made where it is not there yet; then alerts lock what they do.
+create function tenantry.tell_usage_alerts(p_tenants uuid[], p_namespaces uuid[], p_metrics text[], p_aggregations text[],
+  p_day_starts timestamptz[], p_month_starts timestamptz[], p_month_ends timestamptz[], p_past boolean[], p_gauges tenantry.usage_counters[], p_at timestamptz)
+returns void language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+  due record;
+begin
+  for due in
+    with counted as (
+      select distinct d.tenant_id, d.namespace_id, d.metric, d.period_start as day_start, p_month_starts[l.lane] as month_start, p_month_ends[l.lane] as month_end
+      from generate_subscripts(p_tenants, 1) l(lane)
+      cross join lateral (values ('00000000-0000-0000-0000-000000000000'::uuid), (p_namespaces[l.lane])) x(scope)
+      join tenantry.usage_counters d on d.tenant_id = p_tenants[l.lane] and d.namespace_id = x.scope and d.metric = p_metrics[l.lane] collate "C"
+        and d.period = 'day' and d.period_start = p_day_starts[l.lane]
+      where p_aggregations[l.lane] in ('sum', 'count')
+        and (p_past[l.lane] or d.alert_at is null or d.value >= d.alert_at or d.alert_checked_at < p_at - interval '1 hour')
+    ), months as (
+      insert into tenantry.usage_counters as m (tenant_id, namespace_id, metric, period, period_start, period_end)
+        select c.tenant_id, c.namespace_id, c.metric, 'month', c.month_start, max(c.month_end) from counted c
+        group by 1, 2, 3, 5 order by 1, 2, 3, 5
+        on conflict (tenant_id, namespace_id, metric, period, period_start) do update set period_end = m.period_end
+        returning m.tenant_id, m.namespace_id, m.metric, m.period, m.period_start
+    )
+    select m.tenant_id, m.namespace_id, m.metric, m.period, m.period_start from months m
+    union
+    select c.tenant_id, c.namespace_id, c.metric, 'day', c.day_start from counted c
+    union
+    select g.tenant_id, g.namespace_id, g.metric, g.period, g.period_start from unnest(p_gauges) g
+    order by 1, 2, 3, 4, 5
+  loop
+    perform tenantry.check_usage_alerts(due.tenant_id, due.namespace_id, due.metric, due.period, due.period_start);
+  end loop;
 end $$;
 
 -- A limit or plan has changed: what the organization is due under the new one is told at once, and when to look next is found out
@@ -80,14 +125,14 @@ begin
   if not found then
     return;
   end if;
-  for c in select p.metric, p.period, p.period_start from tenantry.usage_periods p
+  for c in select p.metric, p.period, p.period_start from tenantry.usage_counters p
     where p.tenant_id = p_tenant and p.namespace_id = p_namespace and p.period_end > clock_timestamp()
     order by 1, 2, 3
   loop
     perform tenantry.check_usage_alerts(p_tenant, p_namespace, c.metric, c.period, c.period_start);
   end loop;
   if p_namespace = nil then
-    update tenantry.usage_periods p set alert_at = null
+    update tenantry.usage_counters p set alert_at = null
       where p.tenant_id = p_tenant and p.namespace_id <> nil and p.period_end > clock_timestamp() and p.alert_at is not null;
   end if;
 end $$;

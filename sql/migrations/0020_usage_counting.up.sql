@@ -15,6 +15,26 @@ begin
   end if;
 end $$;
 
+-- Puts the running day into its month, of which it was a part only for who reads it. The caller has the account for itself.
+create function tenantry.fold_usage_day(p_tenant uuid) returns void language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+declare
+  a tenantry.usage_accounts;
+begin
+  select * into a from tenantry.usage_accounts x where x.tenant_id = p_tenant;
+  insert into tenantry.usage_counters as m (tenant_id, namespace_id, metric, period, period_start, period_end, value, events)
+    select p_tenant, d.namespace_id, d.metric, 'month', a.month_start, a.month_end, d.value - d.folded, d.events - d.folded_events
+    from tenantry.usage_counters d
+    where d.tenant_id = p_tenant and d.period = 'day' and d.period_start = a.day_start and d.folded is not null
+      and (d.folded, d.folded_events) <> (d.value, d.events)
+    order by 2, 3
+    on conflict (tenant_id, namespace_id, metric, period, period_start)
+      do update set value = m.value + excluded.value, events = m.events + excluded.events;
+  update tenantry.usage_counters d set folded = d.value, folded_events = d.events
+    where d.tenant_id = p_tenant and d.period = 'day' and d.period_start = a.day_start and d.folded is not null
+      and (d.folded, d.folded_events) <> (d.value, d.events);
+end $$;
+
 -- Locks accounts in one order, makes those that are missing and moves those whose day is over.
 create function tenantry.open_usage_accounts(p_tenants uuid[]) returns void language plpgsql volatile
 set search_path = pg_catalog, pg_temp as $$
@@ -36,6 +56,10 @@ begin
       insert into tenantry.usage_zones (tenant_id, period, valid_from, time_zone)
         values (t, 'day', '-infinity', zone), (t, 'month', '-infinity', zone) on conflict do nothing;
     else
+      perform tenantry.fold_usage_day(t);
+      -- a day that lasts longer than its month, where the time zone has changed, looks at the next one's levels
+      update tenantry.usage_counters d set alert_at = null
+        where d.tenant_id = t and d.period = 'day' and d.period_start = a.day_start and d.folded is not null;
       foreach p in array array['day', 'month'] loop
         if zone is distinct from (select z.time_zone from tenantry.usage_zones z where z.tenant_id = t and z.period = p order by z.valid_from desc limit 1) then
           insert into tenantry.usage_zones (tenant_id, period, valid_from, time_zone)
@@ -91,8 +115,8 @@ begin
           else case when p.last_at > excluded.last_at then p.value else excluded.value end end,
         last_at = greatest(p.last_at, excluded.last_at);
   else
-    insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, last_at)
-      values (p_tenant, p_scope, p_metric, p_period, p_start, p_end, v, cardinality(p_quantities), newest)
+    insert into tenantry.usage_counters as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, folded, folded_events, last_at)
+      values (p_tenant, p_scope, p_metric, p_period, p_start, p_end, v, cardinality(p_quantities), null, null, newest)
       on conflict (tenant_id, namespace_id, metric, period, period_start) do update set events = p.events + excluded.events,
         value = case p_aggregation when 'max' then greatest(p.value, excluded.value) when 'unique' then p.value + excluded.value
           else case when p.last_at > excluded.last_at then p.value else excluded.value end end,
@@ -103,11 +127,11 @@ end $$;
 -- Keys, and metrics that are not added up: apart, so that the usual batch pays nothing for them. Returns the counters of the latter.
 create function tenantry.count_usage_rest(p_tenants uuid[], p_namespaces uuid[], p_keys uuid[], p_metrics text[], p_aggregations text[],
   p_slots timestamptz[], p_day_starts timestamptz[], p_day_ends timestamptz[], p_month_starts timestamptz[], p_month_ends timestamptz[],
-  p_lanes integer[], p_offsets integer[], p_quantities numeric[], p_subjects text[]) returns tenantry.usage_periods[]
+  p_lanes integer[], p_offsets integer[], p_quantities numeric[], p_subjects text[]) returns tenantry.usage_counters[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   nil constant uuid := '00000000-0000-0000-0000-000000000000';
-  counted tenantry.usage_periods[] := '{}';
+  counted tenantry.usage_counters[] := '{}';
   g record;
 begin
   insert into tenantry.usage_key_periods as p (tenant_id, api_key_id, metric, period, period_start, period_end, value, events)
@@ -135,7 +159,7 @@ begin
     perform tenantry.count_usage_gauge(g.tenant_id, g.metric, g.aggregation, g.scope, g.of_key, g.period, g.period_start, g.period_end,
       g.quantities, g.subjects, g.instants);
     if not g.of_key then
-      counted := counted || (select p from tenantry.usage_periods p where p.tenant_id = g.tenant_id and p.namespace_id = g.scope
+      counted := counted || (select p from tenantry.usage_counters p where p.tenant_id = g.tenant_id and p.namespace_id = g.scope
         and p.metric = g.metric and p.period = g.period and p.period_start = g.period_start);
     end if;
   end loop;
@@ -147,7 +171,7 @@ end $$;
 create function tenantry.count_usage_closely(p_tenants uuid[], p_namespaces uuid[], p_keys uuid[], p_metrics text[], p_slots bigint[],
   p_lanes integer[], p_ids text[], p_offsets integer[], p_quantities numeric[], p_subjects text[], p_at timestamptz,
   out answer text, out lanes integer[], out offsets integer[], out quantities numeric[], out subjects text[], out aggregations text[], out slots timestamptz[],
-  out day_starts timestamptz[], out day_ends timestamptz[], out month_starts timestamptz[], out month_ends timestamptz[], out late boolean, out gauges boolean)
+  out day_starts timestamptz[], out day_ends timestamptz[], out month_starts timestamptz[], out month_ends timestamptz[], out past boolean[], out late boolean, out gauges boolean)
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   states text[];
@@ -164,8 +188,9 @@ begin
   end if;
   select array_agg(x.state order by x.lane), array_agg(x.aggregation order by x.lane), array_agg(x.slot order by x.lane), array_agg(x.day_start order by x.lane),
       array_agg(x.day_end order by x.lane), array_agg(x.month_start order by x.lane), array_agg(x.month_end order by x.lane),
-      array_agg(x.closed_until order by x.lane), bool_or(x.aggregation in ('max', 'last', 'unique'))
-    into states, aggregations, slots, day_starts, day_ends, month_starts, month_ends, closed, gauges
+      array_agg(x.closed_until order by x.lane), array_agg(x.day_start is null or x.month_start is null order by x.lane),
+      bool_or(x.aggregation in ('max', 'last', 'unique'))
+    into states, aggregations, slots, day_starts, day_ends, month_starts, month_ends, closed, past, gauges
     from (
       select l.lane, m.aggregation, s.slot, a.closed_until, a.day_end, a.month_end,
         case when a.tenant_id is null then 't' when m.name is null then 'm'
@@ -226,9 +251,34 @@ begin
   late := exists (select from unnest(lanes) c(lane) where slots[c.lane] < closed[c.lane]);
 end $$;
 
+-- Events of another day or month than the running one have been counted to their day: here to their month as well.
+create function tenantry.count_usage_past(p_tenants uuid[], p_namespaces uuid[], p_metrics text[], p_aggregations text[],
+  p_day_starts timestamptz[], p_month_starts timestamptz[], p_month_ends timestamptz[], p_past boolean[], p_lanes integer[], p_quantities numeric[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+  with sums as (
+    select p_tenants[c.lane] as tenant_id, x.scope, p_metrics[c.lane] as metric, p_day_starts[c.lane] as day_start, p_month_starts[c.lane] as month_start,
+      p_month_ends[c.lane] as month_end, sum(case p_aggregations[c.lane] when 'count' then 1 else coalesce(c.quantity, 1) end) as value, count(*) as events
+    from unnest(p_lanes, p_quantities) c(lane, quantity)
+    cross join lateral (values ('00000000-0000-0000-0000-000000000000'::uuid), (p_namespaces[c.lane])) x(scope)
+    where p_past[c.lane] and p_aggregations[c.lane] in ('sum', 'count') and x.scope is not null
+    group by 1, 2, 3, 4, 5, 6
+  ), days as (
+    update tenantry.usage_counters d set folded = d.folded + s.value, folded_events = d.folded_events + s.events
+      from (select y.tenant_id, y.scope, y.metric, y.day_start, sum(y.value) as value, sum(y.events) as events from sums y group by 1, 2, 3, 4) s
+      where d.tenant_id = s.tenant_id and d.namespace_id = s.scope and d.metric = s.metric and d.period = 'day' and d.period_start = s.day_start
+  )
+  insert into tenantry.usage_counters as m (tenant_id, namespace_id, metric, period, period_start, period_end, value, events)
+    select s.tenant_id, s.scope, s.metric, 'month', s.month_start, max(s.month_end), sum(s.value), sum(s.events) from sums s
+    group by 1, 2, 3, 5 order by 1, 2, 3, 5
+    on conflict (tenant_id, namespace_id, metric, period, period_start)
+      do update set value = m.value + excluded.value, events = m.events + excluded.events;
+end $$;
+
 -- Counts a batch of events in one transaction. Lanes are what events share (organization, namespace, key, metric, quarter
 -- of an hour); p_ids holds one id per line, p_offsets milliseconds from the lane's quarter. Locks in one order, so that
--- batches wait for one another and never in a circle: accounts, events, counters, each sorted; and what alerts lock, sorted too.
+-- batches wait for one another and never in a circle: accounts, events, days, months, each sorted; and what alerts lock, sorted too.
+-- An event of the running day touches the counter of its day alone; whoever reads the month adds the day to it (usage_periods).
 -- A caller in an organization's context counts for it alone; only one without any context carries several.
 -- p_fresh: no id is expected to be known, and the insert is plain, which costs less; where one is known after all, it is done again.
 -- Each expression costs a small batch as much as an event does: what is not usual is looked at elsewhere.
@@ -246,15 +296,17 @@ declare
   usual boolean;
   more boolean;
   late boolean;
+  alerting boolean;
+  scopes boolean[] := '{false}'; -- the organization's counter, and its namespace's
+  past boolean[];
   aggregations text[];
   slots timestamptz[];
   day_starts timestamptz[];
   day_ends timestamptz[];
   month_starts timestamptz[];
   month_ends timestamptz[];
-  gauges tenantry.usage_periods[];
+  gauges tenantry.usage_counters[];
   answer text;
-  due record;
 begin
   if concat(current_setting('app.tenant_id', true), current_setting('app.user_id', true), current_setting('app.namespace_id', true)) <> '' then
     perform tenantry.assert_usage_context(p_tenants, p_namespaces);
@@ -269,14 +321,19 @@ begin
     raise exception 'the arrays of events do not fit together' using errcode = '22023';
   end if;
 
+  -- Days that are over change what the running one has to go to its month's next level: nobody counts there meanwhile. Days begin with
+  -- a quarter of an hour, so what came in the running quarter is in the running day.
+  if (floor(extract(epoch from at) / 900) <= all (p_slots)) is not true then
+    perform from tenantry.usage_accounts a where a.tenant_id = any (p_tenants) order by a.tenant_id for update;
+  end if;
   with held as materialized (
     select a.tenant_id, a.day_start, a.day_end, a.month_start, a.month_end, a.kept_since, a.closed_until
       from tenantry.usage_accounts a where a.tenant_id = any (p_tenants) order by a.tenant_id for share
   )
   select count(*) = cardinality(p_tenants) and bool_and(x.aggregation in ('sum', 'count') and least(x.day_end, x.month_end) > at
         and x.slot >= greatest(x.day_start, x.month_start, x.kept_since, x.closed_until) and x.slot < least(x.day_end, x.month_end, at + interval '1 hour')),
-      array_agg(x.aggregation), array_agg(x.slot), array_agg(x.day_start), array_agg(x.day_end), array_agg(x.month_start), array_agg(x.month_end)
-    into usual, aggregations, slots, day_starts, day_ends, month_starts, month_ends
+      array_agg(x.aggregation), array_agg(x.day_start), array_agg(x.day_end), array_agg(x.month_start), array_agg(x.month_end)
+    into usual, aggregations, day_starts, day_ends, month_starts, month_ends
     from (
       select m.aggregation, to_timestamp(l.slot * 900.0) as slot, a.*
       from unnest(p_tenants, p_metrics, p_slots) with ordinality l(tenant_id, metric, slot, lane)
@@ -285,6 +342,7 @@ begin
       order by l.lane) x;
   if cardinality(array_remove(p_namespaces, null)) > 0 or cardinality(array_remove(p_keys, null)) > 0 then
     more := cardinality(array_remove(p_keys, null)) > 0;
+    scopes := '{false,true}';
     usual := usual and not exists (select from unnest(p_tenants, p_namespaces, p_keys) l(tenant_id, namespace_id, api_key_id)
       where l.namespace_id is not null and not exists (select from tenantry.namespaces n where n.tenant_id = l.tenant_id and n.id = l.namespace_id)
         or l.api_key_id is not null and not exists (select from tenantry.api_keys k where k.tenant_id = l.tenant_id and k.id = l.api_key_id));
@@ -294,7 +352,7 @@ begin
     begin
       insert into tenantry.usage_events (tenant_id, id, metric, namespace_id, api_key_id, subject, quantity, occurred_at, received_at)
         select p_tenants[e.lane], e.id, p_metrics[e.lane], p_namespaces[e.lane], p_keys[e.lane], e.subject, coalesce(e.quantity, 1),
-          slots[e.lane] + e.ms * interval '1 millisecond', at
+          to_timestamp(p_slots[e.lane] * 900.0) + e.ms * interval '1 millisecond', at
         from unnest(p_lanes, ids, p_offsets, p_quantities, p_subjects) e(lane, id, ms, quantity, subject)
         order by 1, e.id collate "C";
     exception when unique_violation then
@@ -305,8 +363,8 @@ begin
   end if;
   if not usual then
     select f.answer, f.lanes, f.offsets, f.quantities, f.subjects, f.aggregations, f.slots, f.day_starts, f.day_ends, f.month_starts, f.month_ends,
-        more or f.gauges, f.late
-      into answer, p_lanes, p_offsets, p_quantities, p_subjects, aggregations, slots, day_starts, day_ends, month_starts, month_ends, more, late
+        f.past, more or f.gauges, f.late
+      into answer, p_lanes, p_offsets, p_quantities, p_subjects, aggregations, slots, day_starts, day_ends, month_starts, month_ends, past, more, late
       from tenantry.count_usage_closely(p_tenants, p_namespaces, p_keys, p_metrics, p_slots, p_lanes, ids, p_offsets, p_quantities, p_subjects, at) f;
     if p_lanes is null then
       return answer;
@@ -317,33 +375,24 @@ begin
     gauges := tenantry.count_usage_rest(p_tenants, p_namespaces, p_keys, p_metrics, aggregations, slots, day_starts, day_ends,
       month_starts, month_ends, p_lanes, p_offsets, p_quantities, p_subjects);
   end if;
-  for due in
-    with sums as (
-      select c.lane, sum(case aggregations[c.lane] when 'count' then 1 else coalesce(c.quantity, 1) end) as value, count(*) as events
-      from unnest(p_lanes, p_quantities) c(lane, quantity)
-      where aggregations[c.lane] in ('sum', 'count')
-      group by c.lane
-    ), kept as (
-      insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events)
-        select p_tenants[s.lane], case when x.i < 2 then '00000000-0000-0000-0000-000000000000' else p_namespaces[s.lane] end, p_metrics[s.lane],
-          case x.i & 1 when 0 then 'day' else 'month' end, case x.i & 1 when 0 then day_starts[s.lane] else month_starts[s.lane] end,
-          max(case x.i & 1 when 0 then day_ends[s.lane] else month_ends[s.lane] end), sum(s.value), sum(s.events)
-        from sums s cross join unnest('{0,1,2,3}'::integer[]) x(i) -- the organization's day and month, the namespace's
-        where x.i < 2 or p_namespaces[s.lane] is not null
-        group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
-        on conflict (tenant_id, namespace_id, metric, period, period_start)
-          do update set value = p.value + excluded.value, events = p.events + excluded.events
-        returning p.tenant_id, p.namespace_id, p.metric, p.period, p.period_start,
-          -- once an hour anyway: plans also change by the calendar
-          p.alert_at is null or p.value >= p.alert_at or p.alert_checked_at < at - interval '1 hour' as is_due
-    )
-    select k.tenant_id, k.namespace_id, k.metric, k.period, k.period_start from kept k where k.is_due
-    union all
-    select g.tenant_id, g.namespace_id, g.metric, g.period, g.period_start from unnest(gauges) g
-    order by 1, 2, 3, 4, 5
-  loop
-    perform tenantry.check_usage_alerts(due.tenant_id, due.namespace_id, due.metric, due.period, due.period_start);
-  end loop;
+  with kept as (
+    insert into tenantry.usage_counters as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events)
+      select p_tenants[c.lane], case when x.own then p_namespaces[c.lane] else '00000000-0000-0000-0000-000000000000' end, p_metrics[c.lane], 'day',
+        day_starts[c.lane], max(day_ends[c.lane]), sum(case aggregations[c.lane] when 'count' then 1 else coalesce(c.quantity, 1) end), count(*)
+      from unnest(p_lanes, p_quantities) c(lane, quantity) cross join unnest(scopes) x(own)
+      where aggregations[c.lane] in ('sum', 'count') and (not x.own or p_namespaces[c.lane] is not null)
+      group by 1, 2, 3, 5 order by 1, 2, 3, 5
+      on conflict (tenant_id, namespace_id, metric, period, period_start)
+        do update set value = p.value + excluded.value, events = p.events + excluded.events
+      returning p.alert_at is null or p.value >= p.alert_at or p.alert_checked_at < at - interval '1 hour' as is_due
+  )
+  select bool_or(k.is_due) into alerting from kept k;
+  if true = any (past) then
+    perform tenantry.count_usage_past(p_tenants, p_namespaces, p_metrics, aggregations, day_starts, month_starts, month_ends, past, p_lanes, p_quantities);
+  end if;
+  if alerting or true = any (past) or gauges is not null then
+    perform tenantry.tell_usage_alerts(p_tenants, p_namespaces, p_metrics, aggregations, day_starts, month_starts, month_ends, past, gauges, at);
+  end if;
 
   if late then
     insert into tenantry.usage_corrections (tenant_id, namespace_id, metric, day_start, day_end, quantity, events, cause)

@@ -43,6 +43,7 @@ begin
     return 'r';
   end if;
   delta := coalesce(p_quantity, 0) - held;
+  perform tenantry.fold_usage_day(t);
   if not own_code then -- it says what it did in the ledger alone
     insert into tenantry.audit_log (tenant_id, action, details)
       values (t, case step when 0 then 'usage.amend' else 'usage.retract' end, jsonb_build_object('id', p_id, 'eventId', p_event, 'metric', o.metric,
@@ -62,7 +63,8 @@ begin
       cross join lateral tenantry.usage_edges(t, p.period, o.occurred_at) d order by 1
   loop
     if m in ('sum', 'count') then
-      update tenantry.usage_periods p set value = p.value + delta, events = p.events + step
+      update tenantry.usage_counters p set value = p.value + delta, events = p.events + step,
+          folded = p.folded + case p.period when 'day' then delta else 0 end, folded_events = p.folded_events + case p.period when 'day' then step else 0 end
         where p.tenant_id = t and p.namespace_id in (nil, o.namespace_id) and p.metric = o.metric and p.period = e.period and p.period_start = e.period_start;
       update tenantry.usage_key_periods p set value = p.value + delta, events = p.events + step
         where p.tenant_id = t and p.api_key_id = o.api_key_id and p.metric = o.metric and p.period = e.period and p.period_start = e.period_start;
@@ -146,20 +148,23 @@ end $$;
 create function tenantry.recount_usage(p_tenant uuid, p_metric text default null, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity') returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
+  summed constant text[] := array(select m.name from tenantry.metrics m where m.aggregation in ('sum', 'count'));
   wrong record;
   changed bigint := 0;
 begin
   perform from tenantry.usage_accounts a where a.tenant_id = p_tenant for update;
+  perform tenantry.fold_usage_day(p_tenant);
   for wrong in select * from tenantry.usage_differences(p_tenant, p_metric, p_from, p_to) x order by x.of_key, x.scope_id, x.metric, x.period, x.period_start loop
     if wrong.of_key then
       insert into tenantry.usage_key_periods as p (tenant_id, api_key_id, metric, period, period_start, period_end, value, events, last_at)
         values (p_tenant, wrong.scope_id, wrong.metric, wrong.period, wrong.period_start, wrong.period_end, wrong.ledger_value, wrong.ledger_events, wrong.last_at)
         on conflict (tenant_id, api_key_id, metric, period, period_start) do update set value = excluded.value, events = excluded.events, last_at = excluded.last_at;
     else
-      insert into tenantry.usage_periods as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, last_at)
-        values (p_tenant, wrong.scope_id, wrong.metric, wrong.period, wrong.period_start, wrong.period_end, wrong.ledger_value, wrong.ledger_events, wrong.last_at)
+      insert into tenantry.usage_counters as p (tenant_id, namespace_id, metric, period, period_start, period_end, value, events, folded, folded_events, last_at)
+        values (p_tenant, wrong.scope_id, wrong.metric, wrong.period, wrong.period_start, wrong.period_end, wrong.ledger_value, wrong.ledger_events,
+          case when wrong.metric = any (summed) then wrong.ledger_value end, case when wrong.metric = any (summed) then wrong.ledger_events end, wrong.last_at)
         on conflict (tenant_id, namespace_id, metric, period, period_start) do update set value = excluded.value, events = excluded.events,
-          last_at = excluded.last_at, alert_at = null;
+          folded = excluded.folded, folded_events = excluded.folded_events, last_at = excluded.last_at, alert_at = null;
     end if;
     changed := changed + 1;
   end loop;

@@ -43,7 +43,7 @@ describe('tenantry usage', () => {
     expect((await run('usage', 'export', '--organization', slug)).out.trimEnd().split('\n')).toHaveLength(9);
 
     expect((await run('usage', 'verify')).code).toBe(0);
-    await f.db.query(`update tenantry.usage_periods set value = 8 where tenant_id = $1 and period = 'month'`, [
+    await f.db.query(`update tenantry.usage_counters set value = value - 1 where tenant_id = $1 and period = 'month'`, [
       t.tenantId,
     ]);
     const damaged = await run('usage', 'verify', '--organization', slug);

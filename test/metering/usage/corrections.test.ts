@@ -135,10 +135,10 @@ describe('C3, C4: late and corrected events', () => {
   it('recount makes damaged counters true again, and says how many were not', async () => {
     const t = await newTenant(f);
     await record(t, 'a', '2026-09-10T12:00Z', 5);
-    await f.db.query(`update tenantry.usage_periods set value = 99 where tenant_id = $1 and period = 'day'`, [
+    await f.db.query(`update tenantry.usage_counters set value = 99 where tenant_id = $1 and period = 'day'`, [
       t.tenantId,
     ]);
-    await f.db.query(`delete from tenantry.usage_periods where tenant_id = $1 and period = 'month'`, [t.tenantId]);
+    await f.db.query(`delete from tenantry.usage_counters where tenant_id = $1 and period = 'month'`, [t.tenantId]);
     expect(await differences(f, t.tenantId)).toHaveLength(2);
     const [changed] = await f.db.query<{ n: string }>(`select tenantry.recount_usage($1) as n`, [t.tenantId]);
     expect(changed!.n).toBe('2');

@@ -82,7 +82,8 @@ describe('one tenant’s code counts on nobody else’s account', () => {
     await b.as(() => f.usage.record({ id: '1', metric: 'emails' }));
     for (const statement of [
       `insert into tenantry.usage_events (tenant_id, id, metric, quantity, occurred_at) values ('${a.tenantId}', 'x', 'emails', 1, now())`,
-      `update tenantry.usage_periods set value = 0`,
+      `update tenantry.usage_counters set value = 0`,
+      `select tenantry.fold_usage_day('${b.tenantId}')`,
       `delete from tenantry.usage_events`,
       `update tenantry.metrics set alert_levels = '{}'`,
       `select tenantry.close_usage('${a.tenantId}', now())`,
@@ -98,6 +99,7 @@ describe('one tenant’s code counts on nobody else’s account', () => {
     }
     for (const table of [
       'usage_events',
+      'usage_counters',
       'usage_periods',
       'usage_accounts',
       'usage_alerts',

@@ -23,11 +23,11 @@ describe('F4: every query that is scoped by tenant uses an index', () => {
          select o.id, 'e' || i, 'emails', 1, now() - i * interval '1 hour' from tenantry.organizations o cross join generate_series(1, 100) i where o.slug like 'plan-%'`,
     );
     await f.db.query(
-      `insert into tenantry.usage_periods (tenant_id, metric, period, period_start, period_end)
+      `insert into tenantry.usage_counters (tenant_id, metric, period, period_start, period_end)
          select o.id, 'emails', 'day', date_trunc('day', now()) - i * interval '1 day', date_trunc('day', now()) - (i - 1) * interval '1 day'
          from tenantry.organizations o cross join generate_series(1, 30) i where o.slug like 'plan-%'`,
     );
-    await f.db.query('analyze tenantry.usage_events, tenantry.usage_periods, tenantry.organizations');
+    await f.db.query('analyze tenantry.usage_events, tenantry.usage_counters, tenantry.organizations');
     for (const [text, index] of [
       [
         `select * from tenantry.usage_events e where e.tenant_id = '${t.tenantId}' and e.occurred_at >= now() - interval '1 day' and e.occurred_at < now() order by e.occurred_at, e.id`,
@@ -36,7 +36,15 @@ describe('F4: every query that is scoped by tenant uses an index', () => {
       [`select * from tenantry.usage_events e where e.tenant_id = '${t.tenantId}' and e.id = 'x'`, 'usage_events_pkey'],
       [
         `select * from tenantry.usage_periods p where p.tenant_id = '${t.tenantId}' and p.namespace_id = '${nil}' and p.metric = 'emails' and p.period = 'day' and p.period_start = now()`,
-        'usage_periods_pkey',
+        'usage_counters_pkey',
+      ],
+      [
+        `select * from tenantry.usage_periods p where p.tenant_id = '${t.tenantId}' and p.namespace_id = '${nil}' and p.metric = 'emails' and p.period = 'month' and p.period_start <= now() order by p.period_start desc limit 1`,
+        'usage_counters_pkey',
+      ],
+      [
+        `select * from tenantry.usage_counters p where p.tenant_id = '${t.tenantId}' and p.period = 'day' and p.period_start = now() and p.folded is not null`,
+        'usage_counters_day_idx',
       ],
     ] as const) {
       const plan = await planOf(t.tenantId, text);

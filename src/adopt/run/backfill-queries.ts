@@ -19,14 +19,15 @@ export async function selectSize(
 }
 
 /**
- * `pinned`: something older than two seconds keeps the server from pruning, and stripes then only cost.
+ * `pinned`: something older than two seconds keeps the server from pruning, and stripes then only cost. A VACUUM is nobody's reason to.
  * `vacuumed`: autovacuum works on this table now, as far as this login may see.
  */
 export async function lookAtServer(db: Queryable, relation: string): Promise<{ pinned: boolean; vacuumed: boolean }> {
   const { rows } = await db.query<Row & { pinned: boolean; vacuumed: boolean }>(
     `select exists (select from pg_catalog.pg_stat_activity a
                     where a.backend_xmin is not null and a.pid <> pg_catalog.pg_backend_pid()
-                      and a.xact_start < clock_timestamp() - interval '2 seconds' and a.backend_type = 'client backend')
+                      and a.xact_start < clock_timestamp() - interval '2 seconds' and a.backend_type = 'client backend'
+                      and not exists (select from pg_catalog.pg_stat_progress_vacuum v where v.pid = a.pid))
          or exists (select from pg_catalog.pg_prepared_xacts p where p.prepared < clock_timestamp() - interval '2 seconds')
          or exists (select from pg_catalog.pg_replication_slots s where s.xmin is not null and pg_catalog.age(s.xmin) > 100000) as pinned,
             exists (select from pg_catalog.pg_stat_progress_vacuum v join pg_catalog.pg_stat_activity a on a.pid = v.pid
@@ -34,4 +35,15 @@ export async function lookAtServer(db: Queryable, relation: string): Promise<{ p
     [relation],
   );
   return { pinned: rows[0]?.pinned === true, vacuumed: rows[0]?.vacuumed === true };
+}
+
+/** Somebody waits for a table that the session `pid` holds: to alter it, to vacuum it, or to keep its ids from wrapping around. */
+export async function isWaitedFor(db: Queryable, pid: number): Promise<boolean> {
+  const { rows } = await db.query<Row & { waiting: boolean }>(
+    `select exists (select from pg_catalog.pg_locks h
+                    join pg_catalog.pg_locks w on w.locktype = h.locktype and w.database = h.database and w.relation = h.relation
+                    where h.pid = $1::int and h.locktype = 'relation' and h.mode = 'ShareUpdateExclusiveLock' and not w.granted) as waiting`,
+    [pid],
+  );
+  return rows[0]?.waiting === true;
 }

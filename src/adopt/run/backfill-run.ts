@@ -11,6 +11,7 @@ import type { PaceOptions } from './pace.ts';
 import type { BackfillCursor } from './state.ts';
 import { assertGoing, mark, type RunContext, tellLock } from './steps-run.ts';
 import { equal, equalStripes, type Stripe, stripesFor, wholePages } from './stripes.ts';
+import { tidy } from './tidy.ts';
 
 export interface BackfillOptions extends PaceOptions {
   /**
@@ -47,7 +48,7 @@ export async function runBackfill(
 ): Promise<void> {
   await mark(context, context.pool, step.id, 'running');
   const client = await takeSession(context);
-  let whole = false;
+  let reusable = false;
   try {
     await client.query(prepareWindow(context, step));
     const size = await selectSize(client, step.relation);
@@ -55,9 +56,12 @@ export async function runBackfill(
     const pages = cursor?.pages ?? size.pages;
     const fill: Fill = { client, pid: await backendPid(client), step, bytes: size.bytes };
     await passOver(context, fill, { page: cursor?.page ?? 0, pages }, options);
-    whole = true;
+    await context.hold.drop(step.relation);
+    reusable = isRest(step) || pages <= fewPages || !(await tidy(context, client, fill.pid, step.relation));
   } finally {
-    if (whole) context.sessions.push(client);
+    // whatever comes next may want a lock of its own on the table
+    await context.hold.drop(step.relation);
+    if (reusable) context.sessions.push(client);
     else client.release(true);
   }
   await mark(context, context.pool, step.id, 'done');
@@ -154,6 +158,7 @@ async function passOver(
           // half the speed while the server tidies up the table itself
           rows += await context.pace.batch(step.relation, server.vacuumed ? lastBatch : 0, async () => {
             assertGoing(context);
+            context.hold.keep(step.relation);
             const before = performance.now();
             const filled = await runStripe(context, fill, [first, last], stripe, reached);
             lastBatch = performance.now() - before;

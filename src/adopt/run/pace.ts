@@ -27,8 +27,10 @@ export interface PaceOptions {
 export interface Pace {
   /** Most rows of one batch, so that a slow rate does not come in bursts. */
   readonly mostRows: number;
-  /** Others are at work in the database, as far as it is known by now. */
+  /** Others are at work in the database, as far as it is known by now, and the run gives way to them. */
   busy(): boolean;
+  /** Nobody else is at work, whether the run would give way or not. Looks now and then; false until it has looked for a second. */
+  alone(): Promise<boolean>;
   /** Returns inside the window. Before each step. */
   open(): Promise<void>;
   /** Runs a batch, which returns its rows, when it may go: after `atLeast` milliseconds at the earliest. */
@@ -70,7 +72,9 @@ export function createPace({
   let look: { at: number; wait: Promise<string | undefined> } | undefined;
   let openUntil = 0;
   const commits: { at: number; others: number }[] = [];
-  let busy = false;
+  let others: boolean | undefined;
+  let looked = -Infinity;
+  const busy = (): boolean => nice !== 0 && others === true;
   let batches = 0;
   let turn: Promise<void> = Promise.resolve();
 
@@ -136,13 +140,15 @@ export function createPace({
 
   const readBusy = async (): Promise<void> => {
     const now = performance.now();
-    if (nice === 0 || now - (commits.at(-1)?.at ?? -Infinity) < lookForward) return;
+    if (now - looked < lookForward) return;
+    // two that ask at once would find as many transactions in no time
+    looked = now;
     // looks aside are transactions as well: a handful a second
     commits.push({ at: now, others: (await selectCommits(pool)) - batches });
     while (commits.length > 2 && now - (commits[1]?.at ?? now) >= lookBack) commits.shift();
     const [first, last] = [commits[0], commits.at(-1)];
     if (first === undefined || last === undefined || first === last) return;
-    busy = (last.others - first.others) / ((last.at - first.at) / 1000) > busyFrom;
+    others = (last.others - first.others) / ((last.at - first.at) / 1000) > busyFrom;
   };
 
   const before = async (table: string, atLeast: number): Promise<void> => {
@@ -171,17 +177,21 @@ export function createPace({
     batches += 1;
     rows += count;
     if (maxRate !== undefined) free = Math.max(free, performance.now()) + (count / maxRate) * 1000;
-    if (busy) await rest(Math.min(performance.now() - began, mostRest) * nice);
+    if (busy()) await rest(Math.min(performance.now() - began, mostRest) * nice);
     return count;
   };
 
   return {
     mostRows: maxRate === undefined ? Infinity : Math.max(1, maxRate / 2),
-    busy: () => busy,
+    busy,
+    async alone() {
+      await readBusy();
+      return others === false;
+    },
     open,
     async batch(table, atLeast, fn) {
       await before(table, atLeast);
-      if (!busy) return work(fn);
+      if (!busy()) return work(fn);
       // one at a time, in the order in which they came
       const mine = turn.then(() => work(fn));
       turn = mine.then(

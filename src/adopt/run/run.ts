@@ -27,6 +27,7 @@ import {
   runTransaction,
   runTransactionStep,
 } from './steps-run.ts';
+import { createVacuumHold } from './vacuum-hold.ts';
 
 export interface EngineOptions {
   readonly pool: PoolLike;
@@ -125,7 +126,8 @@ async function withLease(
     const { pool, schema, state, locks, signal, onEvent } = options;
     const going = { lease, signal };
     const pace = createPace({ pool, options: options.backfill, onEvent, assertGoing: () => assertGoing(going) });
-    await work({ pool, schema, state, lease, locks, signal, onEvent, pace, sessions: [] });
+    const hold = createVacuumHold({ pool, spare: hasSpare(options), alone: pace.alone });
+    await work({ pool, schema, state, lease, locks, signal, onEvent, pace, hold, sessions: [] });
   } catch (error) {
     const paused = error instanceof TenantryError && error.code === 'TNT_ADOPT_PAUSED';
     const told = translateDatabaseError(error);
@@ -179,10 +181,19 @@ async function runPhase(
   if (findings.length > 0) throw verifyFailed(findings);
 }
 
-/** Each table takes a connection; the lease and the looks aside take two. */
-function parallelOf({ pool, backfill }: EngineOptions): number {
-  const max = (pool as { readonly options?: { readonly max?: number } }).options?.max ?? Infinity;
-  return Math.max(1, Math.min(backfill.parallel ?? 2, max - 2));
+/** Connections of the pool beside those of the lease and of the looks aside. */
+function connectionsOf({ pool }: EngineOptions): number {
+  return ((pool as { readonly options?: { readonly max?: number } }).options?.max ?? Infinity) - 2;
+}
+
+/** Each table takes a connection. */
+function parallelOf(options: EngineOptions): number {
+  return Math.max(1, Math.min(options.backfill.parallel ?? 2, connectionsOf(options)));
+}
+
+/** A connection is left that no table takes. */
+function hasSpare(options: EngineOptions): boolean {
+  return connectionsOf(options) > parallelOf(options);
 }
 
 async function runStep(

@@ -11,6 +11,7 @@ import type { OnEvent } from './events.ts';
 import type { Lease } from './lease.ts';
 import type { Pace } from './pace.ts';
 import type { State } from './state.ts';
+import type { VacuumHold } from './vacuum-hold.ts';
 
 /** What every step needs of its run. */
 export interface RunContext {
@@ -22,6 +23,7 @@ export interface RunContext {
   readonly signal: AbortSignal | undefined;
   readonly onEvent: OnEvent;
   readonly pace: Pace;
+  readonly hold: VacuumHold;
   /** Connections of the backfill that wait for its next step. */
   readonly sessions: ClientLike[];
 }

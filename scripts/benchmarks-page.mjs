@@ -34,8 +34,10 @@ const meanings = {
   usage: {
     events_per_second: 'events counted per second, 1,024 in flight, each acknowledged after its commit (goal 50,000)',
     update: '16 in flight ÷ one UPDATE per event',
-    limit_16: '16 in flight ÷ the bare transaction with batches of 16',
-    limit_1024: '1,024 in flight ÷ the bare transaction with batches of 1,000',
+    limit_16: '16 in flight ÷ the bare batched transaction for the same callers',
+    limit_1024: '1,024 in flight ÷ the bare batched transaction for the same callers',
+    ready_16: '16 in flight ÷ ready-made batches of 16, for which nobody waits',
+    ready_1024: '1,024 in flight ÷ ready-made batches of 1,000, for which nobody waits',
     limit: 'the lesser of the two (goal 0.7)',
   },
   adopt: {

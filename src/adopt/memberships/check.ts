@@ -71,13 +71,13 @@ async function readProblems(db: Queryable, plan: Plan, memberships: MembershipPl
     ]);
   if (users.duplicates !== 'merge')
     checks.push([
-      'e-mail addresses that several users have',
+      'e-mail addresses of several users',
       'correct them, or make each one user with users.duplicates: merge',
       `select string_agg(u.old_key, ' = ' order by u.old_key) as key from (${old}) u where u.email_key is not null group by u.email_key having count(*) > 1`,
     ]);
   if (dangling !== 'skip')
     checks.push([
-      'memberships whose user or organization is not there',
+      'memberships without their user or organization',
       'correct them, or leave them out with memberships.dangling: skip',
       `select distinct 'user ' || m.old_key || ' in ' || m.org_key as key
        from (${memberships.sources.map((source) => oldMembers(plan, source)).join(' union all ')}) m

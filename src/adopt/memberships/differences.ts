@@ -26,10 +26,10 @@ export function differences(plan: Plan, memberships: MembershipPlan): string {
     from tenantry.org_members m join tenantry.users u on u.id = m.user_id join tenantry.organizations o on o.id = m.tenant_id
     left join tenantry.adoption_members a on a.run_id = ${run} and a.tenant_id = m.tenant_id and a.user_id = m.user_id)
   select coalesce(w.old_key, p.old_key) as old_key, coalesce(w.org_key, p.org_key) as org_key,
-    case when p.org_key is null then 'memberships of the old tables that are missing'
-         when p.held then 'administrators that the old tables no longer have, kept because the organization has no other: name another one'
-         when w.org_key is null then 'memberships that the old tables do not have'
-         else 'memberships whose role is not that of the old tables' end as finding
+    case when p.org_key is null then 'memberships of the old tables missing'
+         when p.held then 'administrators gone from the old tables, kept because the organization has no other: name another one'
+         when w.org_key is null then 'memberships unknown to the old tables'
+         else 'memberships with another role than in the old tables' end as finding
   from wanted w full join present p on p.email_key = w.email_key and p.org_key = w.org_key
   where p.org_key is null or (p.made and (w.org_key is null or w.role <> p.role))`;
 }
@@ -47,11 +47,11 @@ export function planMembershipChecks(plan: Plan, memberships: MembershipPlan): C
     );
   if (users.duplicates !== 'merge')
     checks.push(
-      `select 'e-mail addresses that several users have' as finding, pg_catalog.string_agg(u.old_key, ' = ' order by u.old_key) as key from (${oldUsers(memberships, null)}) u where u.email_key is not null group by u.email_key having count(*) > 1`,
+      `select 'e-mail addresses of several users' as finding, pg_catalog.string_agg(u.old_key, ' = ' order by u.old_key) as key from (${oldUsers(memberships, null)}) u where u.email_key is not null group by u.email_key having count(*) > 1`,
     );
   if (dangling !== 'skip')
     checks.push(
-      `select 'memberships whose user or organization is not there' as finding, 'user ' || x.old_key || ' in ' || x.org_key as key from (${expected(plan, memberships)}) x
+      `select 'memberships without their user or organization' as finding, 'user ' || x.old_key || ' in ' || x.org_key as key from (${expected(plan, memberships)}) x
        where not exists (select from tenantry.organizations o where o.key = x.org_key) or x.old_key not in (select u.old_key from (${oldUsers(memberships, null)}) u)`,
     );
   return checks.map((text, i) => ({

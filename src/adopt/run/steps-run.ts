@@ -208,6 +208,12 @@ export interface Finding {
   readonly keys: readonly string[];
 }
 
+/** The words of a finding begin with what it counts. */
+const singular = (finding: string): string =>
+  finding.replace(/^(?:rows|memberships|users|administrators|e-mail addresses)\b/, (many) =>
+    many.replace(/(?<=ss)es$|s$/, ''),
+  );
+
 /** Runs the reading statements of a check; each row is a finding. */
 export async function readFindings(db: Queryable, schema: string, step: CheckStep): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -218,7 +224,7 @@ export async function readFindings(db: Queryable, schema: string, step: CheckSte
     findings.push(
       ...rows.map(({ finding, rows: count, keys }) => ({
         table: step.table ?? '',
-        message: counted(count, finding.replace(/^rows\b/, 'row'), finding),
+        message: counted(count, singular(finding), finding),
         rows: count,
         keys,
       })),

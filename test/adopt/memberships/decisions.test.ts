@@ -64,9 +64,9 @@ describe('old users that are not one person with one address each', () => {
       details: {
         problems: [
           expect.objectContaining({ what: 'users without a usable e-mail address', rows: 2, keys: ['5', '6'] }),
-          expect.objectContaining({ what: 'e-mail addresses that several users have', keys: ['1 = 4'] }),
+          expect.objectContaining({ what: 'e-mail addresses of several users', keys: ['1 = 4'] }),
           expect.objectContaining({
-            what: 'memberships whose user or organization is not there',
+            what: 'memberships without their user or organization',
             keys: ['user 1 in 7', 'user 9 in 1'],
           }),
         ],
@@ -123,10 +123,10 @@ describe('old users that are not one person with one address each', () => {
     );
     expect((await members(db)).filter((line) => line.includes(' 3 '))).toEqual([]);
     expect(await findings()).toEqual([
-      '1 memberships of the old tables that are missing: user 7 in 3',
-      '1 users without a usable e-mail address: 8',
-      '1 e-mail addresses that several users have: 2 = 7',
-      '2 memberships whose user or organization is not there: user 1 in 9; user 9 in 3',
+      '1 membership of the old tables missing: user 7 in 3',
+      '1 user without a usable e-mail address: 8',
+      '1 e-mail address of several users: 2 = 7',
+      '2 memberships without their user or organization: user 1 in 9; user 9 in 3',
     ]);
     await expect(adopt().run(null, { to: 'verify' })).rejects.toMatchObject({ code: 'TNT_ADOPT_VERIFY_FAILED' });
     await db.query(
@@ -142,7 +142,7 @@ describe('the directory keeps its rules', () => {
     await db.query(`delete from org_user where user_id = 1`);
     expect(await members(db)).toContain('ann@example.com 1 admin');
     expect(await findings()).toEqual([
-      '1 administrators that the old tables no longer have, kept because the organization has no other: name another one: user 1 in 1',
+      '1 administrator gone from the old tables, kept because the organization has no other: name another one: user 1 in 1',
     ]);
     await db.query(`update org_user set role = 'admin' where user_id = 2 and org_id = 1`);
     expect(await members(db)).toEqual(['bob@example.com 1 admin', 'cy@example.com 2 admin']);

@@ -7,6 +7,7 @@ import pg from 'pg';
 import { startEmbedded } from '../../src/database/embedded/server.ts';
 import { ensureLogin } from '../../src/database/logins.ts';
 import { migrateUp } from '../../src/database/migrate.ts';
+import { quickVerifier } from './scram.ts';
 
 const packages = fileURLToPath(new URL('../../node_modules/', import.meta.url));
 
@@ -97,6 +98,8 @@ export async function startTestServer(): Promise<{ server: TestServer; stop: () 
   await migrateUp(pool);
   await ensureLogin(pool, { name: appLogin, password, group: 'tenantry_app' });
   await ensureLogin(pool, { name: 'tenantry_test_operator', password, group: 'tenantry_operator' });
+  for (const login of ['tenantry_admin', appLogin, 'tenantry_test_operator'])
+    await pool.query(`alter role "${login}" password '${quickVerifier(password)}'`);
   await pool.end();
 
   const compiled = `${packages}.tenantry-compiled-${randomBytes(4).toString('hex')}`;

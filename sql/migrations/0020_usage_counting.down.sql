@@ -7,4 +7,4 @@ drop function tenantry.count_usage(uuid[], uuid[], uuid[], text[], bigint[], int
     integer[], integer[], numeric[], text[]),
   tenantry.count_usage_gauge(uuid, text, text, uuid, boolean, text, timestamptz, timestamptz, numeric[], text[], timestamptz[]),
   tenantry.open_usage(uuid[]), tenantry.open_usage_accounts(uuid[]), tenantry.assert_usage_context(uuid[], uuid[]),
-  tenantry.fold_usage_day(uuid);
+  tenantry.fold_usage_day(uuid), tenantry.hold_usage_accounts(uuid[]);

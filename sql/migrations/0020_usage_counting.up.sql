@@ -275,6 +275,22 @@ begin
       do update set value = m.value + excluded.value, events = m.events + excluded.events;
 end $$;
 
+-- Keeps the accounts from everybody else who counts. A transaction that has written before may have counted as well, and whoever waits
+-- for what it counted holds the account: it does not wait for them. If both then want what the other has, the server ends one.
+create function tenantry.hold_usage_accounts(p_tenants uuid[]) returns void language plpgsql volatile
+set search_path = pg_catalog, pg_temp as $$
+begin
+  if pg_current_xact_id_if_assigned() is null then
+    perform from tenantry.usage_accounts a where a.tenant_id = any (p_tenants) order by a.tenant_id for update;
+    return;
+  end if;
+  begin
+    perform from tenantry.usage_accounts a where a.tenant_id = any (p_tenants) order by a.tenant_id for update nowait;
+  exception when lock_not_available then
+    null;
+  end;
+end $$;
+
 -- Counts a batch of events in one transaction. Lanes are what events share (organization, namespace, key, metric, quarter
 -- of an hour); p_ids holds one id per line, p_offsets milliseconds from the lane's quarter. Locks in one order, so that
 -- batches wait for one another and never in a circle: accounts, events, days, months, each sorted; and what alerts lock, sorted too.
@@ -324,7 +340,7 @@ begin
   -- Days that are over change what the running one has to go to its month's next level: nobody counts there meanwhile. Days begin with
   -- a quarter of an hour, so what came in the running quarter is in the running day.
   if (floor(extract(epoch from at) / 900) <= all (p_slots)) is not true then
-    perform from tenantry.usage_accounts a where a.tenant_id = any (p_tenants) order by a.tenant_id for update;
+    perform tenantry.hold_usage_accounts(p_tenants);
   end if;
   with held as materialized (
     select a.tenant_id, a.day_start, a.day_end, a.month_start, a.month_end, a.kept_since, a.closed_until

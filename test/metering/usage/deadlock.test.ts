@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
-import { newTenant, setLimit, type UsageTenant, usageFixture } from './fixture.ts';
+import type { Kernel } from '../../../src/database/kernel.ts';
+import { differences, newTenant, setLimit, type UsageTenant, usageFixture } from './fixture.ts';
 
 const f = usageFixture();
 
@@ -127,5 +128,26 @@ describe('C3, C8: counting, alerts and audited changes never wait for one anothe
     await heads.query('commit');
     await Promise.all(commits);
     expect(await alerts(x, y)).toBe(8);
+  });
+
+  it('a transaction of the caller that records an event of today, then one of yesterday, beside others who record', async () => {
+    const t = await newTenant(f);
+    await f.db.query('select tenantry.open_usage($1)', [[t.tenantId]]);
+    const yesterday = new Date(Date.now() - 86_400_000);
+    const record = (on?: Kernel, occurredAt?: Date) =>
+      f.usage.record({ id: randomUUID(), metric: 'emails', ...(occurredAt === undefined ? {} : { occurredAt }) }, on);
+    const other = await begin(f.db.appUrl);
+    let counted: Promise<unknown> | undefined;
+    await t.as(() =>
+      f.kernel.transaction(async (on) => {
+        await record(on);
+        counted = count(other, [[t, 'emails']]);
+        await waiting([other]);
+        expect(await record(on, yesterday)).toBe('counted');
+      }),
+    );
+    await counted;
+    await other.query('commit');
+    expect(await differences(f, t.tenantId)).toEqual([]);
   });
 });
